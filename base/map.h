@@ -1,0 +1,28 @@
+/* base/map.h: files, mapped or read whole.
+ *
+ * A mapped file that shrinks while it is read would end the program with SIGBUS. Maps register themselves, so
+ * that a handler installed once can say which file it was: "NAME shrank while mapped", exit 1.
+ */
+#ifndef TSR_MAP_H
+#define TSR_MAP_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef struct tsr_map {
+    const unsigned char *data; /* read only; page aligned; NULL for an empty file */
+    size_t bytes;
+    char *path;
+} tsr_map;
+
+/* Map a regular file read-only. A directory, device or pipe is refused. Errors: TSR_E_IO with path and
+ * reason, TSR_E_NOMEM. */
+TSR_CHECKED tsr_status tsr_map_open(tsr_map *out, const char *path);
+void tsr_map_close(tsr_map *map); /* a zeroed map is a no-op */
+
+/* Read a regular file of at most max_bytes into memory with a NUL behind it; free with tsr_free. Larger is
+ * TSR_E_LIMIT, naming the size found and the limit. */
+TSR_CHECKED tsr_status tsr_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes);
+
+#endif

@@ -1,0 +1,1 @@
+/* include/tessera.h: the public API. */
