@@ -1,0 +1,137 @@
+/* kernels/queue.c: failures kept until sync, scratch by mark and release, taps. */
+#include "kernels/queue.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernels/ops.h"
+
+const char *tsr_op_name(tsr_op_id op)
+{
+    static const char *const names[TSR_N_OPS] = {
+        "norm",       "convert",   "linear",     "embed",         "patchify", "vit_enter",
+        "vit_leave",  "gather",    "attend",     "pixel_shuffle", "conv",     "scan",
+        "gated_norm", "kv_write",  "kv_attend",  "moe_route",     "moe_ffn",  "sample",
+        "slot_copy",  "slot_read", "slot_write", "mamba_mix",     "attention"};
+    return names[op];
+}
+
+tsr_status tsr_queue_open(tsr_queue **out, const tsr_ops *ops, tsr_pool *pool, tsr_dtype type,
+                          size_t scratch_bytes)
+{
+    tsr_queue *q = tsr_calloc(1, sizeof *q);
+    if (!q) return tsr_fail(TSR_E_NOMEM, "no memory for a queue");
+    q->ops = ops;
+    q->pool = pool;
+    q->type = type;
+    q->dry = scratch_bytes == 0;
+    if (scratch_bytes) {
+        q->scratch.base = tsr_alloc_aligned(TSR_ARENA_ALIGN, scratch_bytes);
+        q->scratch.capacity = scratch_bytes;
+        if (!q->scratch.base) {
+            tsr_free(q);
+            return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of scratch", scratch_bytes);
+        }
+    }
+    *out = q;
+    return TSR_OK;
+}
+
+void tsr_queue_close(tsr_queue *q)
+{
+    if (!q) return;
+    tsr_free(q->scratch.base);
+    tsr_free(q);
+}
+
+tsr_status tsr_queue_sync(tsr_queue *q)
+{
+    tsr_status status = q->failed;
+    q->failed = TSR_OK;
+    return status ? tsr_fail(status, "%s", q->message) : TSR_OK;
+}
+
+static void fail_v(tsr_queue *q, tsr_status code, const char *format, va_list args)
+{
+    if (q->failed) return;
+    q->failed = code;
+    vsnprintf(q->message, sizeof q->message, format, args);
+}
+
+void tsr_queue_fail(tsr_queue *q, tsr_status code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fail_v(q, code, format, args);
+    va_end(args);
+}
+
+bool tsr_expect(tsr_queue *q, bool ok, const char *format, ...)
+{
+    if (!ok) {
+        va_list args;
+        va_start(args, format);
+        fail_v(q, TSR_E_SHAPE, format, args);
+        va_end(args);
+    }
+    if (!q->failed && q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
+        tsr_queue_fail(q, TSR_E_CANCELLED, "cancelled");
+    return !q->failed;
+}
+
+const char *tsr_view_text(tsr_view v)
+{
+    static _Thread_local char texts[8][64];
+    static _Thread_local int next;
+    static const char *const scales[] = {"", "/tensor", "/row", "/block"};
+    char *text = texts[next++ % 8];
+    snprintf(text, sizeof texts[0], "%s%s [%lld, %lld]", tsr_dtype_name(v.type), scales[v.scaled],
+             (long long)v.rows, (long long)v.cols);
+    return text;
+}
+
+tsr_view tsr_scratch_scaled(tsr_queue *q, tsr_dtype type, tsr_scale_kind scaled, int64_t rows, int64_t cols)
+{
+    tsr_view v = tsr_arena_view(&q->scratch, type, scaled, rows, cols);
+    if (!q->dry && !tsr_arena_fits(&q->scratch))
+        tsr_queue_fail(q, TSR_E_NOMEM, "scratch of %zu bytes is too small for %s", q->scratch.capacity,
+                       TSR_SHAPE(v));
+    return v;
+}
+
+tsr_view tsr_scratch(tsr_queue *q, tsr_dtype type, int64_t rows, int64_t cols)
+{
+    return tsr_scratch_scaled(q, type, TSR_SCALE_NONE, rows, cols);
+}
+
+void *tsr_scratch_bytes(tsr_queue *q, size_t bytes)
+{
+    void *block = tsr_arena_take(&q->scratch, bytes);
+    if (!q->dry && !tsr_arena_fits(&q->scratch))
+        tsr_queue_fail(q, TSR_E_NOMEM, "scratch of %zu bytes is too small for %zu more", q->scratch.capacity,
+                       bytes);
+    return block;
+}
+
+tsr_view tsr_input_for(tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    tsr_form form = {q->type, TSR_SCALE_NONE};
+    if (q->ops->input_form) form = q->ops->input_form(q, w, rows);
+    tsr_view v = tsr_scratch_scaled(q, form.type, form.scaled, rows, w->cols);
+    if (form.scaled == TSR_SCALE_TENSOR)
+        v.scale = (float *)(uintptr_t)w->input_scale; /* read, never written */
+    return v;
+}
+
+void tsr_tap(tsr_queue *q, tsr_view value, const char *format, ...)
+{
+    if (!q->tap || q->dry || q->failed) return;
+    char name[96];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    q->tap(q->tap_user, name, value);
+}
