@@ -13,6 +13,10 @@
 
 #include "base/status.h"
 
+#define TSR_JSON_MAX_DEPTH 128 /* arrays and objects inside each other */
+#define TSR_JSON_MAX_VALUES                                                                                  \
+    (8 * 1024 * 1024) /* a value takes about 80 bytes; the largest tokenizers have 2 million */
+
 typedef struct tsr_json tsr_json;             /* a document; owns everything below */
 typedef struct tsr_json_value tsr_json_value; /* one value inside it */
 
@@ -26,7 +30,7 @@ typedef enum tsr_json_kind {
 } tsr_json_kind;
 
 /* Parse `bytes` bytes of text (no NUL needed). `name` stands in messages. Errors: TSR_E_FORMAT with the byte
- * offset, TSR_E_NOMEM. */
+ * offset, TSR_E_LIMIT past a limit above or for a number of more than 63 bytes, TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_json_parse(tsr_json **out, const char *text, size_t bytes, const char *name);
 
 /* Read and parse a file of at most max_bytes. */
@@ -41,10 +45,10 @@ bool tsr_json_bool(const tsr_json_value *value);     /* kind must be BOOL */
 double tsr_json_number(const tsr_json_value *value); /* kind must be NUMBER; may be an infinity */
 const char *tsr_json_string(const tsr_json_value *value); /* kind must be STRING; UTF-8, no NUL inside */
 
-/* A number that is a whole one within int64 (at most 2^53); false otherwise. */
+/* A number that is a whole one and below 2^53 in magnitude, from where on doubles skip some; false otherwise. */
 bool tsr_json_int(const tsr_json_value *value, int64_t *out);
 
-/* Member of an object by exact key, NULL if absent. Walks the object: big ones are walked once by first/next. */
+/* Member of an object (kind must be OBJECT) by exact key, NULL if absent. Walks the object: big ones are walked once by first/next. */
 const tsr_json_value *tsr_json_find(const tsr_json_value *object, const char *key);
 
 /* Elements or members in file order; key is NULL for array elements. */

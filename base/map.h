@@ -10,6 +10,8 @@
 
 #include "base/status.h"
 
+#define TSR_MAX_MAPS 4096 /* open at the same time */
+
 typedef struct tsr_map {
     const unsigned char *data; /* read only; page aligned; NULL for an empty file */
     size_t bytes;
@@ -17,9 +19,14 @@ typedef struct tsr_map {
 } tsr_map;
 
 /* Map a regular file read-only. A directory, device or pipe is refused. Errors: TSR_E_IO with path and
- * reason, TSR_E_NOMEM. */
+ * reason, TSR_E_LIMIT past TSR_MAX_MAPS, TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_map_open(tsr_map *out, const char *path);
 void tsr_map_close(tsr_map *map); /* a zeroed map is a no-op */
+
+/* The path of the open map that `address` lies in, control characters escaped, so that it can be written to a
+ * terminal as it is; NULL if there is none. For the program's SIGBUS handler, with si_addr. Async-signal-safe; the
+ * text lives as long as the map. */
+const char *tsr_map_at(const void *address);
 
 /* Read a regular file of at most max_bytes into memory with a NUL behind it; free with tsr_free. Larger is
  * TSR_E_LIMIT, naming the size found and the limit. */
