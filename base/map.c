@@ -158,3 +158,68 @@ tsr_status tsr_file_read(unsigned char **out, size_t *bytes, const char *path, s
     *bytes = size;
     return TSR_OK;
 }
+
+char *tsr_path_join(const char *folder, const char *name)
+{
+    size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = tsr_alloc(bytes);
+    if (path) snprintf(path, bytes, "%s/%s", folder, name);
+    return path;
+}
+
+/* A file that was not there, beside `path`. Its name is made from the process and a counter, so that neither
+ * threads nor processes meet; a stale one of an earlier life is passed over. */
+static int open_beside(char *beside, size_t bytes, const char *path)
+{
+    static atomic_uint counter;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        snprintf(beside, bytes, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+static int write_all(int fd, const unsigned char *data, size_t bytes)
+{
+    while (bytes) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return 0;
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return 1;
+}
+
+tsr_status tsr_file_write(const char *path, const tsr_piece *pieces, int n_pieces)
+{
+    size_t bytes = strlen(path) + 48; /* ".tmp-", two numbers */
+    char *beside = tsr_alloc(bytes);
+    if (!beside) return tsr_fail(TSR_E_NOMEM, "%s: no memory for its path", path);
+    int fd = open_beside(beside, bytes, path);
+    if (fd < 0) {
+        tsr_status st = tsr_fail(TSR_E_IO, "%s: %s", path, strerror(errno));
+        tsr_free(beside);
+        return st;
+    }
+
+    int ok = 1;
+    for (int i = 0; ok && i < n_pieces; i++) ok = write_all(fd, pieces[i].data, pieces[i].bytes);
+    int reason = errno;
+    if (close(fd) && ok) {
+        ok = 0; /* a full disk over the network shows only here */
+        reason = errno;
+    }
+    if (ok && rename(beside, path)) {
+        ok = 0;
+        reason = errno;
+    }
+    tsr_status st = TSR_OK;
+    if (!ok) {
+        unlink(beside);
+        st = tsr_fail(TSR_E_IO, "%s: %s", path, strerror(reason));
+    }
+    tsr_free(beside);
+    return st;
+}

@@ -16,6 +16,8 @@
 #include "base/status.h"
 
 #define TSR_TENSOR_MAX_DIMS 8
+#define TSR_SAFETENSORS_MAX_HEADER 100000000 /* bytes, the reference's own limit */
+#define TSR_SAFETENSORS_MAX_SHARDS 1024
 
 typedef struct tsr_tensor {
     const char *name;
@@ -25,7 +27,7 @@ typedef struct tsr_tensor {
     int n_dims;
     int64_t shape[TSR_TENSOR_MAX_DIMS];
     int64_t elements;
-    const void *data; /* may be misaligned for its type */
+    const void *data; /* may be misaligned for its type; never NULL, not even for an empty tensor */
     size_t bytes;
     bool used; /* set by whoever binds it, so that surplus tensors can be named */
 } tsr_tensor;
@@ -33,13 +35,14 @@ typedef struct tsr_tensor {
 typedef struct tsr_safetensors tsr_safetensors;
 
 /* Open a directory: model.safetensors.index.json and its shards, or model.safetensors. Errors name file and
- * tensor. TSR_E_IO, TSR_E_FORMAT, TSR_E_NOMEM. */
+ * tensor. TSR_E_IO, TSR_E_FORMAT, TSR_E_LIMIT, TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_safetensors_open(tsr_safetensors **out, const char *directory);
 
 /* Open one file. */
 TSR_CHECKED tsr_status tsr_safetensors_open_file(tsr_safetensors **out, const char *path);
 
-/* Parse one header over memory; for tests and fuzzing. `bytes` is the whole file. */
+/* Parse one header over memory; for tests and fuzzing. `data` is the whole file, `bytes` long, and must outlive
+ * *out. */
 TSR_CHECKED tsr_status tsr_safetensors_parse(tsr_safetensors **out, const unsigned char *data, size_t bytes,
                                              const char *name);
 void tsr_safetensors_close(tsr_safetensors *st);
