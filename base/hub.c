@@ -1,6 +1,7 @@
 /* base/hub.c: a directory, or an id in the Hugging Face cache. */
 #include "base/hub.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,7 @@ tsr_status tsr_hub_resolve(char **directory, const char *model)
         *directory = copy;
         return TSR_OK;
     }
+    if (errno != ENOENT && errno != ENOTDIR) return tsr_fail(TSR_E_IO, "%s: %s", model, strerror(errno));
     if (!is_id(model))
         return tsr_fail(TSR_E_ARG, "%s: no such directory, and not a hub id (ORG/NAME)", model);
     tsr_status st = resolve_id(directory, model);

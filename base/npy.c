@@ -89,9 +89,8 @@ static bool parse_shape(tsr_npy *npy, const char **at)
             if (__builtin_mul_overflow(size, 10, &size) || __builtin_add_overflow(size, **at - '0', &size))
                 return false;
         npy->shape[npy->n_dims++] = size;
-        if (!skip(at, npy->n_dims == 1 ? "," : ", "))
-            break; /* "(2,)" has no blank, so it is left to the next line */
-        if (npy->n_dims == 1) skip(at, " ");
+        if (!skip(at, ",")) break;
+        skip(at, " ");
     }
     return skip(at, ")");
 }
