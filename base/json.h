@@ -2,7 +2,8 @@
  *
  * Stricter than cJSON: the whole input must be one value, duplicate keys, invalid UTF-8 and NUL are refused,
  * nesting is limited. More lenient in one thing: a bare Infinity or -Infinity (as Python writes it) outside
- * strings is a number. Look-ups compare keys exactly.
+ * strings is a number. Look-ups compare keys exactly. A document never changes once it is parsed: any number of
+ * threads may look into it, and different ones may be parsed at the same time.
  */
 #ifndef TSR_JSON_H
 #define TSR_JSON_H

@@ -1,7 +1,8 @@
 /* base/map.h: files, mapped or read whole.
  *
  * A mapped file that shrinks while it is read would end the program with SIGBUS. Maps register themselves, so
- * that a handler installed once can say which file it was: "NAME shrank while mapped", exit 1.
+ * that a handler installed once can say which file it was: "NAME shrank while mapped", exit 1. Any thread may
+ * open, close, read and write at any time.
  */
 #ifndef TSR_MAP_H
 #define TSR_MAP_H

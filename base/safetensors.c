@@ -226,6 +226,8 @@ static tsr_status read_tensors(tsr_safetensors *s, shard *sh, const tsr_json_val
         names_bytes += strlen(tsr_json_key(m)) + 1; /* together less than the header */
         n++;
     }
+    if (!n) return check_cover(NULL, 0, sh);
+
     sh->names = tsr_alloc(names_bytes);
     if (!sh->names ||
         !tsr_grow((void **)&s->tensors, &s->tensor_capacity, s->n_tensors + n, sizeof *s->tensors))

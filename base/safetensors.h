@@ -2,7 +2,8 @@
  *
  * Files are mapped; a tensor is a pointer into its map. Every header is validated as the reference does
  * (offsets contiguous, sizes equal to shape times type, nothing past the end, no duplicate names) before
- * anything is used.
+ * anything is used. Unlike the reference, names that stand twice are refused always, and so are more than 8
+ * dimensions and sizes from 2^53 on; a size written as 2.0 counts as 2.
  * Source: the safetensors format, `safetensors/src/tensor.rs`.
  */
 #ifndef TSR_SAFETENSORS_H

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -316,6 +317,26 @@ static void duplicates_are_found_in_objects_of_any_size(void **state)
     }
 }
 
+/* As many keys as the family's vocabulary: comparing all pairs would take minutes. */
+static void a_vocabulary_is_read_in_good_time(void **state)
+{
+    (void)state;
+    enum { KEYS = 131072, EACH = 24 };
+    char *text = tsr_alloc(KEYS * EACH);
+    assert_non_null(text);
+    size_t used = 0;
+    for (int i = 0; i < KEYS; i++)
+        used += (size_t)snprintf(text + used, EACH, "%c\"token%d\":%d", i ? ',' : '{', i, i);
+    text[used++] = '}';
+    clock_t start = clock();
+    tsr_json *json = NULL;
+    assert_int_equal(tsr_json_parse(&json, text, used, "t"), TSR_OK);
+    assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
+    assert_int_equal(tsr_json_count(tsr_json_root(json)), KEYS);
+    tsr_json_close(json);
+    tsr_free(text);
+}
+
 static void every_failing_allocation_gives_a_message(void **state)
 {
     (void)state;
@@ -370,6 +391,7 @@ int main(void)
         cmocka_unit_test(kinds_keys_and_order_are_kept),
         cmocka_unit_test(nesting_and_count_have_limits),
         cmocka_unit_test(duplicates_are_found_in_objects_of_any_size),
+        cmocka_unit_test(a_vocabulary_is_read_in_good_time),
         cmocka_unit_test(every_failing_allocation_gives_a_message),
         cmocka_unit_test(files_are_read_up_to_their_limit),
     };
