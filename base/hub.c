@@ -19,7 +19,8 @@ static bool is_directory(const char *path)
     return !stat(path, &info) && S_ISDIR(info.st_mode);
 }
 
-/* ORG/NAME. "." alone passes the alphabet, but the cache folder's name is models--ORG--NAME, so it leads nowhere. */
+/* ORG/NAME. "." alone passes the alphabet, but the cache folder's name is models--ORG--NAME, so it leads
+ * nowhere. */
 static bool is_id(const char *model)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";

@@ -2,8 +2,8 @@
  *
  * cJSON takes for white space every byte up to 32, for a number whatever strtod reads of it, and for a string
  * any bytes; invalid escapes and \u0000 become NUL. So a scan goes first and passes only tokens that are
- * JSON's (RFC 8259), bounds nesting and count, and turns bare infinities into numbers that overflow. cJSON then
- * decides how tokens may follow each other and builds the tree, in which duplicate keys are looked for.
+ * JSON's (RFC 8259), bounds nesting and count, and turns bare infinities into numbers that overflow. cJSON
+ * then decides how tokens may follow each other and builds the tree, in which duplicate keys are looked for.
  */
 #include "base/json.h"
 
@@ -41,7 +41,8 @@ static tsr_status fail_at(const scanner *s, size_t at, const char *what)
     return tsr_fail(TSR_E_FORMAT, "%s: byte %zu: %s", s->name, at, what);
 }
 
-/* Bytes of the UTF-8 sequence at p (RFC 3629), 0 if it is not one. Reads no further than the first wrong byte. */
+/* Bytes of the UTF-8 sequence at p (RFC 3629), 0 if it is not one. Reads no further than the first wrong
+ * byte. */
 static size_t utf8_bytes(const unsigned char *p)
 {
     if (p[0] < 0x80) return 1;

@@ -2,8 +2,8 @@
  *
  * Stricter than cJSON: the whole input must be one value, duplicate keys, invalid UTF-8 and NUL are refused,
  * nesting is limited. More lenient in one thing: a bare Infinity or -Infinity (as Python writes it) outside
- * strings is a number. Look-ups compare keys exactly. A document never changes once it is parsed: any number of
- * threads may look into it, and different ones may be parsed at the same time.
+ * strings is a number. Look-ups compare keys exactly. A document never changes once it is parsed: any number
+ * of threads may look into it, and different ones may be parsed at the same time.
  */
 #ifndef TSR_JSON_H
 #define TSR_JSON_H
@@ -14,9 +14,10 @@
 
 #include "base/status.h"
 
-#define TSR_JSON_MAX_DEPTH 128 /* arrays and objects inside each other */
-#define TSR_JSON_MAX_VALUES                                                                                  \
-    (8 * 1024 * 1024) /* a value takes about 80 bytes; the largest tokenizers have 2 million */
+/* Arrays and objects inside each other, and values in one document: each takes about 80 bytes, and the
+ * largest tokenizers have 2 million. */
+#define TSR_JSON_MAX_DEPTH 128
+#define TSR_JSON_MAX_VALUES (8 << 20)
 
 typedef struct tsr_json tsr_json;             /* a document; owns everything below */
 typedef struct tsr_json_value tsr_json_value; /* one value inside it */
@@ -46,10 +47,12 @@ bool tsr_json_bool(const tsr_json_value *value);     /* kind must be BOOL */
 double tsr_json_number(const tsr_json_value *value); /* kind must be NUMBER; may be an infinity */
 const char *tsr_json_string(const tsr_json_value *value); /* kind must be STRING; UTF-8, no NUL inside */
 
-/* A number that is a whole one and below 2^53 in magnitude, from where on doubles skip some; false otherwise. */
+/* A number that is a whole one and below 2^53 in magnitude, from where on doubles skip some; false
+ * otherwise. */
 bool tsr_json_int(const tsr_json_value *value, int64_t *out);
 
-/* Member of an object (kind must be OBJECT) by exact key, NULL if absent. Walks the object: big ones are walked once by first/next. */
+/* Member of an object (kind must be OBJECT) by exact key, NULL if absent. Walks the object: big ones are
+ * walked once by first/next. */
 const tsr_json_value *tsr_json_find(const tsr_json_value *object, const char *key);
 
 /* Elements or members in file order; key is NULL for array elements. */

@@ -1,7 +1,7 @@
 /* base/keys.h: a fixed set of names from a foreign file, sorted by hash.
  *
- * Finding costs a few comparisons of integers and one of text. A table of buckets would be shorter by a constant,
- * but names crafted to collide make it quadratic; a sort stays at n log n whatever the names are.
+ * Finding costs a few comparisons of integers and one of text. A table of buckets would be shorter by a
+ * constant, but names crafted to collide make it quadratic; a sort stays at n log n whatever the names are.
  */
 #ifndef TSR_KEYS_H
 #define TSR_KEYS_H

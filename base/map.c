@@ -14,9 +14,9 @@
 
 #include "base/alloc.h"
 
-/* Open maps, for tsr_map_at. A signal handler walks this table while other threads open and close maps, so it is
- * a fixed array of atomics: nothing it reads is ever freed but the path of a map that is being closed, in which no
- * thread can be reading. `begin` is 0 in a free slot; `end` is 0 unless the slot is complete. */
+/* Open maps, for tsr_map_at. A signal handler walks this table while other threads open and close maps, so it
+ * is a fixed array of atomics: nothing it reads is ever freed but the path of a map that is being closed, in
+ * which no thread can be reading. `begin` is 0 in a free slot; `end` is 0 unless the slot is complete. */
 static struct {
     atomic_uintptr_t begin, end;
     _Atomic(const char *) path;

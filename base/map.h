@@ -25,8 +25,8 @@ TSR_CHECKED tsr_status tsr_map_open(tsr_map *out, const char *path);
 void tsr_map_close(tsr_map *map); /* a zeroed map is a no-op */
 
 /* The path of the open map that `address` lies in, control characters escaped, so that it can be written to a
- * terminal as it is; NULL if there is none. For the program's SIGBUS handler, with si_addr. Async-signal-safe; the
- * text lives as long as the map. */
+ * terminal as it is; NULL if there is none. For the program's SIGBUS handler, with si_addr.
+ * Async-signal-safe; the text lives as long as the map. */
 const char *tsr_map_at(const void *address);
 
 /* Read a regular file of at most max_bytes into memory with a NUL behind it; free with tsr_free. Larger is
@@ -41,8 +41,8 @@ typedef struct tsr_piece {
     size_t bytes;
 } tsr_piece;
 
-/* Write a file that consists of these pieces, whole or not at all: they go to a new file beside `path`, which then
- * takes its place. On failure `path` is as it was. Errors: TSR_E_IO, TSR_E_NOMEM. */
+/* Write a file that consists of these pieces, whole or not at all: they go to a new file beside `path`, which
+ * then takes its place. On failure `path` is as it was. Errors: TSR_E_IO, TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_file_write(const char *path, const tsr_piece *pieces, int n_pieces);
 
 #endif

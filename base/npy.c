@@ -1,9 +1,9 @@
 /* base/npy.c: .npy files, written and read.
  *
  * A file is "\x93NUMPY", version 1.0, a u16 length, and a Python literal of that length,
- * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, padded with blanks and a newline so that the data
- * behind it starts at a multiple of 64. NumPy writes the keys in this order and with these blanks; the reader asks
- * for exactly that.
+ * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, padded with blanks and a newline so that the
+ * data behind it starts at a multiple of 64. NumPy writes the keys in this order and with these blanks; the
+ * reader asks for exactly that.
  */
 #include "base/npy.h"
 

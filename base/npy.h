@@ -27,8 +27,8 @@ typedef struct tsr_npy {
 TSR_CHECKED tsr_status tsr_npy_write(const char *path, tsr_dtype type, const int64_t *shape, int n_dims,
                                      const void *data);
 
-/* Read one of the files above, at most max_bytes long, into memory that *out owns. Errors: TSR_E_IO, TSR_E_LIMIT,
- * TSR_E_FORMAT, TSR_E_UNSUPPORTED for other types, versions and orders, TSR_E_NOMEM. */
+/* Read one of the files above, at most max_bytes long, into memory that *out owns. Errors: TSR_E_IO,
+ * TSR_E_LIMIT, TSR_E_FORMAT, TSR_E_UNSUPPORTED for other types, versions and orders, TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_npy_read(tsr_npy *out, const char *path, size_t max_bytes);
 void tsr_npy_close(tsr_npy *npy); /* a zeroed one is a no-op */
 

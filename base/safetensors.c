@@ -1,7 +1,8 @@
 /* base/safetensors.c: safetensors headers, validated before anything is used.
  *
- * A file is a length (u64, little-endian), that many bytes of JSON, and the tensors' bytes, which the JSON must
- * cover from the first to the last without hole or overlap. Files are mapped and nothing is copied but names.
+ * A file is a length (u64, little-endian), that many bytes of JSON, and the tensors' bytes, which the JSON
+ * must cover from the first to the last without hole or overlap. Files are mapped and nothing is copied but
+ * names.
  */
 #include "base/safetensors.h"
 
@@ -347,7 +348,8 @@ static tsr_status add_in_directory(tsr_safetensors *s, const char *directory, co
     return st;
 }
 
-/* Every tensor of the index must be where the index says. Shards may hold more: their headers are the truth. */
+/* Every tensor of the index must be where the index says. Shards may hold more: their headers are the
+ * truth. */
 static tsr_status check_index(tsr_safetensors *s, const tsr_json_value *weight_map)
 {
     for (const tsr_json_value *m = tsr_json_first(weight_map); m; m = tsr_json_next(m)) {

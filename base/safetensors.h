@@ -42,8 +42,8 @@ TSR_CHECKED tsr_status tsr_safetensors_open(tsr_safetensors **out, const char *d
 /* Open one file. */
 TSR_CHECKED tsr_status tsr_safetensors_open_file(tsr_safetensors **out, const char *path);
 
-/* Parse one header over memory; for tests and fuzzing. `data` is the whole file, `bytes` long, and must outlive
- * *out. */
+/* Parse one header over memory; for tests and fuzzing. `data` is the whole file, `bytes` long, and must
+ * outlive *out. */
 TSR_CHECKED tsr_status tsr_safetensors_parse(tsr_safetensors **out, const unsigned char *data, size_t bytes,
                                              const char *name);
 void tsr_safetensors_close(tsr_safetensors *st);

@@ -1,4 +1,5 @@
-/* tests/fuzz/json.c: what parses is well formed all through, and written out and parsed again it is the same. */
+/* tests/fuzz/json.c: what parses is well formed all through, and written out and parsed again it is the
+ * same. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>

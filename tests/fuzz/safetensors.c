@@ -1,8 +1,8 @@
-/* tests/fuzz/safetensors.c: accepted tensors lie in the file, cover its data without overlap, and are as long as
- * their shape and type say.
+/* tests/fuzz/safetensors.c: accepted tensors lie in the file, cover its data without overlap, and are as long
+ * as their shape and type say.
  *
- * An input is read twice: as a file; and as a number of data bytes (two bytes) and a header, to which the right
- * length is put, so that changes of the header alone get past the first check.
+ * An input is read twice: as a file; and as a number of data bytes (two bytes) and a header, to which the
+ * right length is put, so that changes of the header alone get past the first check.
  */
 #include "base/safetensors.h"
 

@@ -292,7 +292,8 @@ static void nesting_and_count_have_limits(void **state)
     tsr_free(many);
 }
 
-/* Objects of every size around the change from comparing pairs to sorting, each with one key twice or none. */
+/* Objects of every size around the change from comparing pairs to sorting, each with one key twice or
+ * none. */
 static void duplicates_are_found_in_objects_of_any_size(void **state)
 {
     (void)state;
