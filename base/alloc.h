@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
+
 void *tsr_alloc(size_t bytes);
 void *tsr_calloc(size_t count, size_t bytes); /* NULL when the product overflows */
 void *tsr_realloc(void *block, size_t bytes);

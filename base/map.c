@@ -192,7 +192,7 @@ static int write_all(int fd, const unsigned char *data, size_t bytes)
     return 1;
 }
 
-tsr_status tsr_file_write(const char *path, const tsr_piece *pieces, int n_pieces)
+tsr_status tsr_file_write(const char *path, const tsr_file_piece *pieces, int n_pieces)
 {
     size_t bytes = strlen(path) + 48; /* ".tmp-", two numbers */
     char *beside = tsr_alloc(bytes);

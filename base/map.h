@@ -36,13 +36,13 @@ TSR_CHECKED tsr_status tsr_file_read(unsigned char **out, size_t *bytes, const c
 /* "folder/name", to be freed with tsr_free; NULL when there is no memory. */
 char *tsr_path_join(const char *folder, const char *name);
 
-typedef struct tsr_piece {
+typedef struct tsr_file_piece {
     const void *data;
     size_t bytes;
-} tsr_piece;
+} tsr_file_piece;
 
 /* Write a file that consists of these pieces, whole or not at all: they go to a new file beside `path`, which
  * then takes its place. On failure `path` is as it was. Errors: TSR_E_IO, TSR_E_NOMEM. */
-TSR_CHECKED tsr_status tsr_file_write(const char *path, const tsr_piece *pieces, int n_pieces);
+TSR_CHECKED tsr_status tsr_file_write(const char *path, const tsr_file_piece *pieces, int n_pieces);
 
 #endif

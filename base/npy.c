@@ -62,7 +62,7 @@ tsr_status tsr_npy_write(const char *path, tsr_dtype type, const int64_t *shape,
     assert(descr && n_dims <= TSR_NPY_MAX_DIMS && elements >= 0);
 
     char head[HEAD_BYTES];
-    const tsr_piece pieces[] = {
+    const tsr_file_piece pieces[] = {
         {head, format_head(head, descr, shape, n_dims)},
         {data, (size_t)elements * tsr_dtype_bytes(type)},
     };

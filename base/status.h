@@ -13,9 +13,11 @@
 #if defined(__GNUC__)
 #define TSR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define TSR_CHECKED __attribute__((warn_unused_result))
+#define TSR_EXPORT __attribute__((visibility("default"))) /* for what include/tessera.h declares too */
 #else
 #define TSR_PRINTF(fmt, args)
 #define TSR_CHECKED
+#define TSR_EXPORT
 #endif
 
 typedef enum tsr_status {
@@ -41,7 +43,7 @@ tsr_status tsr_fail_v(tsr_status code, const char *format, va_list args);
 tsr_status tsr_wrap(tsr_status code, const char *format, ...) TSR_PRINTF(2, 3);
 
 /* The last message of this thread; "" before any failure. Valid until the thread's next failure. */
-const char *tsr_message(void);
+TSR_EXPORT const char *tsr_message(void);
 
 /* Copy `from` with control characters and DEL written as \xNN, cut to `to_bytes` with its NUL. For names from
  * foreign files on their way to a terminal. */

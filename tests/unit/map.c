@@ -120,7 +120,7 @@ static void pieces_are_written_in_order(void **state)
     temp t;
     temp_open(&t);
     const char *path = temp_write(&t, "a", "old and longer", 14);
-    const tsr_piece pieces[] = {{"one", 3}, {NULL, 0}, {"two", 3}};
+    const tsr_file_piece pieces[] = {{"one", 3}, {NULL, 0}, {"two", 3}};
     assert_int_equal(tsr_file_write(path, pieces, 3), TSR_OK);
     unsigned char *text = NULL;
     size_t bytes = 0;
@@ -139,7 +139,7 @@ static void every_failing_allocation_gives_a_message(void **state)
     tsr_map map = {0};
     unsigned char *text = NULL;
     size_t bytes = 0;
-    const tsr_piece piece = {"x", 1};
+    const tsr_file_piece piece = {"x", 1};
     tsr_alloc_fail_at(1, 1);
     tsr_status mapped = tsr_map_open(&map, path), read = tsr_file_read(&text, &bytes, path, 100);
     tsr_status written = tsr_file_write(path, &piece, 1);

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# ./test.sh: everything that must hold before a change lands, in about ten minutes on two cores.
+# ./test.sh --full: the second compiler, all sanitizers, emulation of an old processor, every allocation
+# failure and the fuzz corpora as well; an issue is resolved only after it passed.
+#
+# Quiet: one line per stage; the output of a failing stage is shown and kept in build/test-logs/.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here" || exit 1
+. tools/packages.sh
+
+full=no
+case "${1-}" in
+    '') ;;
+    --full) full=yes ;;
+    *) echo "usage: ./test.sh [--full]" >&2; exit 2 ;;
+esac
+
+logs=build/test-logs
+mkdir -p "$logs"
+jobs=$(nproc)
+failed=()
+passed=0
+
+# stage NAME COMMAND...: run it, print its time, and on failure the end of its output.
+stage() {
+    local name=$1 began=$SECONDS
+    shift
+    if "$@" >"$logs/$name.log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        printf '%-28s ok   %4d s\n' "$name" $((SECONDS - began))
+    else
+        failed+=("$name")
+        printf '%-28s FAIL %4d s\n' "$name" $((SECONDS - began))
+        tail -n 60 "$logs/$name.log"
+        echo "(all of it: $logs/$name.log)"
+    fi
+}
+
+# build PRESET [CMAKE OPTION...]
+build() {
+    local preset=$1
+    shift
+    cmake --preset "$preset" -DTESSERA_TESTS=ON "$@" && cmake --build "build/$preset" -j "$jobs"
+}
+
+tests() { ctest --test-dir "build/$1" --output-on-failure -j "$jobs" "${@:2}"; }
+
+# shellcheck disable=SC2086
+need_packages $BUILD_PACKAGES $TEST_PACKAGES || exit 1
+
+stage layering tests/layering.sh
+stage house-rules tests/house.sh
+stage build build release
+stage tests tests release
+stage install tests/install.sh build/release
+stage build-asan build asan
+stage tests-asan tests asan -L parser
+
+if [ $full = yes ]; then
+    # shellcheck disable=SC2086
+    need_packages $FULL_PACKAGES || exit 1
+    stage tests-asan-all tests asan -LE parser
+    stage build-clang build clang
+    stage tests-clang tests clang
+    stage build-tsan build tsan
+    stage tests-tsan tests tsan -L threads
+    stage build-portable build portable
+    stage tests-portable tests portable -L kernels
+    stage old-processor tests/westmere.sh build/release
+    stage build-fuzz build fuzz
+    stage fuzz-corpora tests/fuzz/corpora.sh build/fuzz
+    stage every-allocation tests asan -L allocation -C Full
+fi
+
+echo "${passed} passed, ${#failed[@]} failed"
+[ ${#failed[@]} -eq 0 ]
