@@ -1,0 +1,35 @@
+/* kernels/ref/table.c: the reference table. It fills no fused slot: the composition is the definition. */
+#include "kernels/backend.h"
+#include "kernels/ref/ref.h"
+
+const tsr_ops tsr_ref_ops = {
+    .name = "ref",
+    .norm = tsr_ref_norm,
+    .convert = tsr_ref_convert,
+    .linear = tsr_ref_linear,
+    .embed = tsr_ref_embed,
+    .patchify = tsr_ref_patchify,
+    .vit_enter = tsr_ref_vit_enter,
+    .vit_leave = tsr_ref_vit_leave,
+    .gather = tsr_ref_gather,
+    .attend = tsr_ref_attend,
+    .pixel_shuffle = tsr_ref_pixel_shuffle,
+    .conv = tsr_ref_conv,
+    .scan = tsr_ref_scan,
+    .gated_norm = tsr_ref_gated_norm,
+    .kv_write = tsr_ref_kv_write,
+    .kv_attend = tsr_ref_kv_attend,
+    .moe_route = tsr_ref_moe_route,
+    .moe_ffn = tsr_ref_moe_ffn,
+    .sample = tsr_ref_sample,
+    .slot_copy = tsr_ref_slot_copy,
+    .slot_read = tsr_ref_slot_read,
+    .slot_write = tsr_ref_slot_write,
+    .linear_bytes = tsr_ref_linear_bytes,
+    .linear_pack = tsr_ref_linear_pack,
+    .linear_work = tsr_ref_linear_work,
+    .attend_work = tsr_ref_attend_work,
+    .scan_work = tsr_ref_scan_work,
+    .kv_attend_work = tsr_ref_kv_attend_work,
+    .moe_ffn_work = tsr_ref_moe_ffn_work,
+};
