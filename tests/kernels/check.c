@@ -1,0 +1,397 @@
+/* tests/kernels/check.c: what the harness proves about one case, one seed and one table.
+ *
+ * A dry run comes first. It must change nothing, so its memory shows what every other run began with, and the
+ * scratch it measured is all that the real runs get.
+ *
+ *   contained    everything but the elements of outputs is as the dry run left it: guard bands, row padding,
+ *                inputs, packed weights, the ends of the scratch, rows that nobody owns
+ *   written      outputs begin as 0xFF, which is NaN in every type; what is left so was not written
+ *   right        each element is within its tolerance of ref; infinities and NaN match
+ *   repeatable   a second run, from other rubbish and on three threads instead of one, gives the same bits
+ *   alone        some units of the case by themselves give the bits they gave in company
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/kernels/kt_private.h"
+
+enum { SCRATCH_GUARD = 256 };
+
+/* Where a failure is told, and whether one was: the first of a run is enough. */
+typedef struct report {
+    const kt_case *c;
+    const kt_table *table;
+    uint64_t seed;
+    const char *what; /* "" or " (alone)": the run that failed */
+    int failures;
+} report;
+
+static void fail(report *r, const char *format, ...) TSR_PRINTF(2, 3);
+static void fail(report *r, const char *format, ...)
+{
+    if (r->failures++) return;
+    printf("FAIL %s/%s%s ", r->c->name, r->table->label, r->what);
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("; replay with: kernels %s --seed %" PRIu64, r->c->name, r->seed);
+    if (r->table->level) printf(" --level %s", r->table->level);
+    printf("\n");
+}
+
+/* ---------------------------------------------------------------- one run ------------------------------- */
+
+typedef struct run_opts {
+    size_t scratch; /* 0: dry */
+    bool dry, alone, sizes;
+    int alone_no;
+    unsigned char fill;
+    tsr_pool *pool;
+} run_opts;
+
+/* Run the case into t; the peak of the scratch is returned. */
+static size_t run(kt *t, report *r, run_opts o)
+{
+    kt_begin(t, r->seed, o.fill);
+    t->alone = o.alone;
+    t->part_rng += (uint64_t)o.alone_no;
+    t->sizes = o.sizes;
+    t->dry = o.dry;
+    tsr_status st = tsr_queue_open(&t->q, &r->table->ops, o.pool, TSR_F32, 0);
+    if (st) {
+        fail(r, "queue: %s", tsr_message());
+        return 0;
+    }
+    unsigned char *block = NULL;
+    size_t bytes = o.scratch + 2 * SCRATCH_GUARD;
+    if (!o.dry) {
+        block = tsr_alloc_aligned(TSR_ARENA_ALIGN, bytes);
+        if (!block) exit(1);
+        memset(block, 0xff, bytes);
+        memset(block + SCRATCH_GUARD, o.fill, o.scratch);
+        t->q->dry = false;
+        t->q->scratch.base = block + SCRATCH_GUARD;
+        t->q->scratch.capacity = o.scratch;
+    }
+    r->c->run(t);
+
+    size_t peak = t->q->scratch.peak, left = t->q->scratch.used;
+    for (size_t i = 0; block && i < SCRATCH_GUARD; i++)
+        if (block[i] != 0xff || block[bytes - 1 - i] != 0xff) {
+            fail(r, "scratch: guard changed");
+            break;
+        }
+    tsr_free(block);
+    t->q->scratch.base = NULL;
+    st = tsr_queue_sync(t->q);
+    if (st && st != t->want_status)
+        fail(r, "queue failed: %s", tsr_message());
+    else if (!o.dry && st != t->want_status)
+        fail(r, "queue did not fail");
+    if (t->overrun) fail(r, "linear_pack wrote outside its block");
+    if (left) fail(r, "%zu bytes of scratch were not released", left);
+    tsr_queue_close(t->q);
+    t->q = NULL;
+    return peak;
+}
+
+/* ---------------------------------------------------------------- contained ----------------------------- */
+
+/* May this run write row r of b? */
+static bool owned(const kt *t, const kt_buffer *b, int64_t r)
+{
+    if (t->dry || (b->kind != KT_OUTPUT && b->kind != KT_STATE)) return false;
+    return !b->owner || (b->owner[r] >= t->first && b->owner[r] < t->end);
+}
+
+/* The first difference of two stretches of memory, or n. */
+static size_t differs(const unsigned char *a, const unsigned char *b, size_t n)
+{
+    if (!memcmp(a, b, n)) return n;
+    size_t i = 0;
+    while (a[i] == b[i]) i++;
+    return i;
+}
+
+static const char *name_of(const kt_buffer *b)
+{
+    return b->name ? b->name : "input";
+}
+
+/* Everything outside the elements this run owns is as it was when `before` ended dry. */
+static void check_contained(report *rep, const kt *t, const kt *before)
+{
+    for (int64_t i = 0; i < t->n_buffers; i++) {
+        const kt_buffer *b = &t->buffers[i], *old = &before->buffers[i];
+        if (b->kind == KT_SEALED) {
+            if (memcmp(b->block, b->sealed, b->bytes)) fail(rep, "packed weight changed");
+            continue;
+        }
+        const unsigned char *p = b->block, *end = b->block + b->bytes;
+        size_t row_bytes = (size_t)b->view.cols * tsr_dtype_bytes(b->view.type);
+        for (int64_t r = 0; r <= b->view.rows; r++) { /* the gap before row r, then row r */
+            const unsigned char *row = r < b->view.rows ? tsr_row(b->view, r) : end;
+            size_t gap = (size_t)(row - p);
+            if (differs(p, old->block + (p - b->block), gap) < gap) {
+                fail(rep, "%s[%" PRId64 ", %" PRId64 "]: guard changed", name_of(b), r ? r - 1 : 0,
+                     r ? b->view.cols : -1);
+                return;
+            }
+            if (r == b->view.rows) break;
+            if (!owned(t, b, r)) {
+                size_t at = row_bytes;
+                if (b->kind == KT_OUTPUT) {
+                    for (at = 0; at < row_bytes && row[at] == t->fill;) at++;
+                } else {
+                    at = differs(row, old->block + (row - b->block), row_bytes);
+                }
+                if (at < row_bytes) {
+                    fail(rep, "%s[%" PRId64 ", %zu]: %s changed", name_of(b), r,
+                         at / tsr_dtype_bytes(b->view.type),
+                         b->kind == KT_INPUT ? "input" : "a row that is not this run's");
+                    return;
+                }
+            }
+            p = row + row_bytes;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- right --------------------------------- */
+
+static double largest(tsr_view v, int64_t r, int64_t begin, int64_t end)
+{
+    double max = 0;
+    for (int64_t c = begin; c < end; c++) {
+        double a = fabs(kt_at(v, r, c));
+        if (isfinite(a) && a > max) max = a;
+    }
+    return max;
+}
+
+static double allowed(kt_tol tol, tsr_view want_view, int64_t r, int64_t c, double want, double size)
+{
+    double allow = tol.relative * fabs(want) + tol.terms * size;
+    return tol.steps ? allow + tol.steps * kt_step_at(want_view, r, c, want) : allow;
+}
+
+static bool same(double got, double want, double allow)
+{
+    if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
+    if (isinf(want) || isinf(got)) return got == want;
+    return fabs(got - want) <= allow;
+}
+
+static bool still_filled(const kt *t, tsr_view v, int64_t r, int64_t c)
+{
+    size_t each = tsr_dtype_bytes(v.type);
+    const unsigned char *p = (const unsigned char *)tsr_row(v, r) + (size_t)c * each;
+    for (size_t i = 0; i < each; i++)
+        if (p[i] != t->fill) return false;
+    return true;
+}
+
+/* Compare two views of one shape, element by element. Returns how many differ and tells the first. */
+static int64_t compare(report *rep, const kt *t, const char *name, tsr_view got, tsr_view want, kt_tol tol,
+                       const double *size, bool was_filled)
+{
+    int64_t wrong = 0, first_r = 0, first_c = 0;
+    for (int64_t r = 0; r < want.rows; r++) {
+        int64_t group = tol.group ? tol.group : want.cols;
+        double max = 0;
+        for (int64_t c = 0; c < want.cols; c++) {
+            if (!size && tol.terms && c % group == 0)
+                max = largest(want, r, c, c + group < want.cols ? c + group : want.cols);
+            double w = kt_at(want, r, c);
+            double allow = allowed(tol, want, r, c, w, size ? size[r * want.cols + c] : max);
+            if (same(kt_at(got, r, c), w, allow)) continue;
+            if (wrong++ == 0) first_r = r, first_c = c;
+        }
+    }
+    if (wrong == 0) return 0;
+    if (was_filled && still_filled(t, got, first_r, first_c)) {
+        fail(rep, "%s[%" PRId64 ", %" PRId64 "]: never written (%" PRId64 " of %" PRId64 " differ)", name,
+             first_r, first_c, wrong, want.rows * want.cols);
+        return wrong;
+    }
+    int64_t group = tol.group ? tol.group : want.cols, begin = first_c / group * group;
+    double w = kt_at(want, first_r, first_c),
+           s = size ? size[first_r * want.cols + first_c]
+                    : largest(want, first_r, begin, begin + group < want.cols ? begin + group : want.cols);
+    fail(rep,
+         "%s[%" PRId64 ", %" PRId64 "]: got %.9g, want %.9g, tolerance %.3g (%" PRId64 " of %" PRId64
+         " differ)",
+         name, first_r, first_c, kt_at(got, first_r, first_c), w, allowed(tol, want, first_r, first_c, w, s),
+         wrong, want.rows * want.cols);
+    return wrong;
+}
+
+static void check_right(report *rep, const kt *t, const kt *ref)
+{
+    for (int64_t i = 0; i < t->n_buffers; i++) {
+        const kt_buffer *got = &t->buffers[i], *want = &ref->buffers[i];
+        if (got->kind != KT_OUTPUT && got->kind != KT_STATE) continue;
+        if (compare(rep, t, got->name, got->view, want->view, want->tol, want->size, got->kind == KT_OUTPUT))
+            return;
+    }
+}
+
+static void check_agreements(report *rep, const kt *t)
+{
+    for (int64_t i = 0; i < t->n_agreements; i++)
+        compare(rep, t, "two ways", t->agreements[i].a, t->agreements[i].b, t->agreements[i].tol, NULL,
+                false);
+}
+
+/* No owned element of ref's own run is left as it began: there is no other to compare with. */
+static void check_written(report *rep, const kt *t)
+{
+    for (int64_t i = 0; i < t->n_buffers; i++) {
+        const kt_buffer *b = &t->buffers[i];
+        if (b->kind != KT_OUTPUT) continue;
+        for (int64_t r = 0; r < b->view.rows; r++)
+            for (int64_t c = 0; c < b->view.cols && owned(t, b, r); c++)
+                if (still_filled(t, b->view, r, c)) {
+                    fail(rep, "%s[%" PRId64 ", %" PRId64 "]: never written", b->name, r, c);
+                    return;
+                }
+    }
+}
+
+/* ---------------------------------------------------------------- the same bits ------------------------- */
+
+/* The elements that t owns have the bits they have in `other`. Returns false and tells the first that has not. */
+static bool check_bits(report *rep, const kt *t, const kt *other, const char *why)
+{
+    for (int64_t i = 0; i < t->n_buffers; i++) {
+        const kt_buffer *b = &t->buffers[i], *o = &other->buffers[i];
+        if (b->kind != KT_OUTPUT && b->kind != KT_STATE) continue;
+        if (!b->owner && t->end - t->first < t->n_units) continue;
+        size_t row_bytes = (size_t)b->view.cols * tsr_dtype_bytes(b->view.type);
+        for (int64_t r = 0; r < b->view.rows; r++) {
+            if (!owned(t, b, r)) continue;
+            size_t at = differs(tsr_row(b->view, r), tsr_row(o->view, r), row_bytes);
+            if (at == row_bytes) continue;
+            int64_t c = (int64_t)(at / tsr_dtype_bytes(b->view.type));
+            fail(rep, "%s[%" PRId64 ", %" PRId64 "]: %.9g %s %.9g", b->name, r, c, kt_at(b->view, r, c), why,
+                 kt_at(o->view, r, c));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- the whole proof ----------------------- */
+
+static void check_again(report *rep, const kt *whole, const kt *dry, size_t scratch, tsr_pool *one,
+                        tsr_pool *three)
+{
+    kt again = {0};
+    rep->what = " (again)";
+    run(&again, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = three});
+    check_contained(rep, &again, dry);
+    report quiet = *rep;
+    quiet.failures = 1;
+    if (!check_bits(&quiet, &again, whole, "")) {
+        kt third = {0};
+        run(&third, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = one});
+        if (check_bits(rep, &third, whole, "from other rubbish on the same threads, before"))
+            check_bits(rep, &again, whole, "on three threads, on one");
+        kt_end(&third);
+    }
+    kt_end(&again);
+}
+
+static void check_alone(report *rep, const kt *whole, const kt *dry, size_t scratch, tsr_pool *pool,
+                        int times)
+{
+    rep->what = " (alone)";
+    for (int i = 1; i <= times && whole->n_units > 1 && !rep->failures; i++) {
+        kt part = {0};
+        run(&part, rep,
+            (run_opts){.scratch = scratch, .fill = 0xff, .pool = pool, .alone = true, .alone_no = i});
+        check_contained(rep, &part, dry);
+        check_bits(rep, &part, whole, "alone, in company");
+        kt_end(&part);
+    }
+}
+
+bool kt_same_slots(const kt_case *c, const tsr_ops *a, const tsr_ops *b)
+{
+    const char *slots_a = (const char *)&a->norm, *slots_b = (const char *)&b->norm;
+    size_t all = sizeof(tsr_ops) - offsetof(tsr_ops, norm), each = sizeof a->norm;
+    if (c->composite) return !memcmp(slots_a, slots_b, all);
+    return !memcmp(slots_a + (size_t)c->op * each, slots_b + (size_t)c->op * each, each);
+}
+
+static int check_table(const kt_case *c, uint64_t seed, const kt_table *table, const kt *ref, kt *whole,
+                       tsr_pool *one, tsr_pool *three)
+{
+    report rep = {.c = c, .table = table, .seed = seed, .what = " (dry)"};
+    kt dry = {0};
+    size_t scratch = run(&dry, &rep, (run_opts){.dry = true, .fill = 0xff, .pool = one});
+    check_contained(&rep, &dry, &dry); /* it owns nothing: outputs must be as they began */
+
+    rep.what = "";
+    size_t used = run(whole, &rep, (run_opts){.scratch = scratch, .fill = 0xff, .pool = one, .sizes = !ref});
+    if (used > scratch) fail(&rep, "scratch: %zu bytes used, %zu measured dry", used, scratch);
+    check_contained(&rep, whole, &dry);
+    bool fails = whole->want_status != TSR_OK;
+    if (!fails) check_agreements(&rep, whole);
+    if (!fails && ref) check_right(&rep, whole, ref);
+    if (!fails && !ref) check_written(&rep, whole);
+    if (!fails && ref && !rep.failures) check_again(&rep, whole, &dry, scratch, one, three);
+    if (!fails && !rep.failures) check_alone(&rep, whole, &dry, scratch, three, ref ? 2 : 1);
+    kt_end(&dry);
+    return rep.failures ? 1 : 0;
+}
+
+int kt_check(const kt_case *c, uint64_t seed, const kt_table *tables, int n_tables, tsr_pool *one,
+             tsr_pool *three)
+{
+    kt ref = {0};
+    int failures = check_table(c, seed, &tables[0], NULL, &ref, one, three);
+    for (int i = 1; i < n_tables; i++) {
+        bool known = false;
+        for (int j = 0; j < i; j++) known = known || kt_same_slots(c, &tables[j].ops, &tables[i].ops);
+        if (known) continue;
+        kt whole = {0};
+        failures += check_table(c, seed, &tables[i], &ref, &whole, one, three);
+        kt_end(&whole);
+    }
+    kt_end(&ref);
+    return failures;
+}
+
+tsr_op_count kt_time(const kt_case *c, int bench, const kt_table *table, tsr_pool *pool, int repeats)
+{
+    tsr_op_count best = {.seconds = INFINITY};
+    for (int i = 0; i < repeats; i++) {
+        kt t = {0};
+        kt_begin(&t, 1, 0);
+        t.bench = bench;
+        if (tsr_queue_open(&t.q, &table->ops, pool, TSR_F32, (size_t)256 << 20)) exit(1);
+        t.q->timed = true;
+        c->run(&t);
+        tsr_op_count sum = {0};
+        for (int op = 0; op < TSR_N_OPS; op++) {
+            sum.flops += t.q->counts[op].flops;
+            sum.bytes += t.q->counts[op].bytes;
+            sum.seconds += t.q->counts[op].seconds;
+        }
+        if (tsr_queue_sync(t.q)) {
+            fprintf(stderr, "kernels: %s: %s\n", c->name, tsr_message());
+            exit(1);
+        }
+        if (sum.seconds < best.seconds) best = sum;
+        tsr_queue_close(t.q);
+        t.q = NULL;
+        kt_end(&t);
+    }
+    return best;
+}
