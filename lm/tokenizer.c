@@ -368,6 +368,11 @@ int32_t tsr_tokenizer_eos(const tsr_tokenizer *t)
     return t->eos;
 }
 
+const tsr_ids *tsr_tokenizer_prefix(const tsr_tokenizer *t)
+{
+    return &t->prefix;
+}
+
 const char *tsr_tokenizer_chat_template(const tsr_tokenizer *t)
 {
     return t->chat_template;

@@ -61,6 +61,7 @@ int32_t tsr_tokenizer_vocab(const tsr_tokenizer *t);            /* largest id + 
 bool tsr_tokenizer_special(const tsr_tokenizer *t, int32_t id); /* dropped by skip_special */
 int32_t tsr_tokenizer_bos(const tsr_tokenizer *t); /* of tokenizer_config.json; -1 if it names none */
 int32_t tsr_tokenizer_eos(const tsr_tokenizer *t);
+const tsr_ids *tsr_tokenizer_prefix(const tsr_tokenizer *t);     /* what add_special puts in front */
 const char *tsr_tokenizer_chat_template(const tsr_tokenizer *t); /* Jinja text, NULL if there is none */
 
 #endif
