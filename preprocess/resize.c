@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -17,6 +18,8 @@
 #include "preprocess/resize_kernels.h"
 
 enum { ROWS_PER_TASK = 8 };
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* One target's way: rows first (in -> mid -> out) or columns first (in -> mid -> wide -> out). */
 typedef struct target_plan {
@@ -31,8 +34,8 @@ typedef struct target_plan {
 
 struct tsr_resize {
     const tsr_resize_kernels *kernels;
-    const uint8_t *in;
     int64_t width, height;
+    const uint8_t *in; /* the whole picture, for targets that begin with columns */
     int n_targets;
     target_plan plans[TSR_RESIZE_MAX_TARGETS];
 };
@@ -166,6 +169,15 @@ done:
 
 /* ---- Plan ---- */
 
+uint8_t *tsr_pixels_alloc(size_t bytes)
+{
+    if (bytes < 2 * HUGE_PAGE) return tsr_alloc_aligned(64, bytes);
+    uint8_t *pixels = tsr_alloc_aligned(HUGE_PAGE, bytes);
+    if (pixels) madvise(pixels, bytes, MADV_HUGEPAGE); /* advice: a refusal changes nothing */
+    return pixels;
+}
+
+
 static bool columns_first(tsr_resize_order order, int64_t w, int64_t h, int64_t to_w, int64_t to_h)
 {
     if (h <= to_h) return false;
@@ -193,10 +205,10 @@ static tsr_status open_plan(target_plan *p, const tsr_resize *r, tsr_resize_orde
         mid_rows = p->to.height;
         p->mid_stride = padded(r->width);
         p->wide_stride = padded(p->to.width);
-        p->wide = tsr_alloc_aligned(64, tsr_mul((size_t)p->to.height, (size_t)p->wide_stride));
+        p->wide = tsr_pixels_alloc(tsr_mul((size_t)p->to.height, (size_t)p->wide_stride));
         if (!p->wide) goto no_memory;
     }
-    p->mid = tsr_alloc_aligned(64, tsr_mul((size_t)mid_rows, (size_t)p->mid_stride));
+    p->mid = tsr_pixels_alloc(tsr_mul((size_t)mid_rows, (size_t)p->mid_stride));
     if (!p->mid) goto no_memory;
 
     tsr_status st = open_taps(&p->across, r->kernels, r->width, p->to.width);
@@ -208,14 +220,13 @@ no_memory:
                     (long long)r->height, (long long)p->to.width, (long long)p->to.height);
 }
 
-tsr_status tsr_resize_open(tsr_resize **out, const tsr_resize_target *targets, int n_targets,
-                           const uint8_t *in, int64_t width, int64_t height, tsr_resize_order order)
+tsr_status tsr_resize_open(tsr_resize **out, const tsr_resize_target *targets, int n_targets, int64_t width,
+                           int64_t height, tsr_resize_order order)
 {
     assert(n_targets >= 0 && n_targets <= TSR_RESIZE_MAX_TARGETS);
     tsr_resize *r = tsr_calloc(1, sizeof *r);
     if (!r) return tsr_fail(TSR_E_NOMEM, "no memory for a resize");
     r->kernels = tsr_resize_kernels_pick(tsr_cpu_features());
-    r->in = in;
     r->width = width;
     r->height = height;
     r->n_targets = n_targets;
@@ -250,20 +261,21 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t tsr_resize_bands(const tsr_resize *r)
+bool tsr_resize_takes_rows(const tsr_resize *r)
 {
-    return (r->height + TSR_RESIZE_BAND_ROWS - 1) / TSR_RESIZE_BAND_ROWS;
+    for (int i = 0; i < r->n_targets; i++)
+        if (r->plans[i].columns_first) return false;
+    return true;
 }
 
-void tsr_resize_band(tsr_resize *r, int64_t band)
+void tsr_resize_rows(tsr_resize *r, const uint8_t *rows, int64_t first, int64_t n_rows)
 {
-    int64_t y = band * TSR_RESIZE_BAND_ROWS;
-    int64_t n = least(TSR_RESIZE_BAND_ROWS, r->height - y);
+    assert(first >= 0 && n_rows >= 0 && first + n_rows <= r->height);
     for (int i = 0; i < r->n_targets; i++) {
         target_plan *p = &r->plans[i];
         if (!p->columns_first)
-            r->kernels->across(p->mid + y * p->mid_stride, p->mid_stride, r->in + y * 3 * r->width,
-                               3 * r->width, n, &p->across);
+            r->kernels->across(p->mid + first * p->mid_stride, p->mid_stride, rows, 3 * r->width, n_rows,
+                               &p->across);
     }
 }
 
@@ -335,10 +347,19 @@ void tsr_resize_finish(tsr_resize *r, tsr_pool *pool)
     tsr_resize_run(pool, n_tasks, finish_task, r);
 }
 
-static void band_task(void *arg, int64_t task, int worker)
+static void rows_task(void *arg, int64_t task, int worker)
 {
     (void)worker;
-    tsr_resize_band(arg, task);
+    tsr_resize *r = arg;
+    int64_t first = task * ROWS_PER_TASK;
+    tsr_resize_rows(r, r->in + first * 3 * r->width, first, least(ROWS_PER_TASK, r->height - first));
+}
+
+void tsr_resize_picture(tsr_resize *r, const uint8_t *in, tsr_pool *pool)
+{
+    r->in = in;
+    tsr_resize_run(pool, (r->height + ROWS_PER_TASK - 1) / ROWS_PER_TASK, rows_task, r);
+    tsr_resize_finish(r, pool);
 }
 
 tsr_status tsr_resize_rgb(uint8_t *out, int64_t out_width, int64_t out_height, const uint8_t *in,
@@ -346,10 +367,9 @@ tsr_status tsr_resize_rgb(uint8_t *out, int64_t out_width, int64_t out_height, c
 {
     tsr_resize *r = NULL;
     tsr_resize_target target = {out, out_width, out_height, 0};
-    tsr_status st = tsr_resize_open(&r, &target, 1, in, width, height, order);
+    tsr_status st = tsr_resize_open(&r, &target, 1, width, height, order);
     if (st) return st;
-    tsr_resize_run(pool, tsr_resize_bands(r), band_task, r);
-    tsr_resize_finish(r, pool);
+    tsr_resize_picture(r, in, pool);
     tsr_resize_close(r);
     return TSR_OK;
 }

@@ -6,6 +6,7 @@
 #ifndef TSR_RESIZE_H
 #define TSR_RESIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,26 +45,30 @@ typedef struct tsr_resize_target {
 TSR_CHECKED tsr_status tsr_resize_rgb(uint8_t *out, int64_t out_width, int64_t out_height, const uint8_t *in,
                                       int64_t width, int64_t height, tsr_resize_order order, tsr_pool *pool);
 
-/* The same in steps, for several targets of one picture and for a picture whose rows arrive one after the
- * other: open; tsr_resize_band for every band (any thread, any order, once the band's rows are there); finish.
- */
+/* The same in steps, for several targets of one picture and for a picture whose rows arrive one after the other. */
 typedef struct tsr_resize tsr_resize;
 
 #define TSR_RESIZE_MAX_TARGETS 2
-#define TSR_RESIZE_BAND_ROWS 16
 
-/* `in` and the targets' memory stay the caller's and must live until finish. Errors: TSR_E_NOMEM. */
+/* The targets' memory stays the caller's and must live until the end. Errors: TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_resize_open(tsr_resize **out, const tsr_resize_target *targets, int n_targets,
-                                       const uint8_t *in, int64_t width, int64_t height,
-                                       tsr_resize_order order);
-
-/* ceil(height / TSR_RESIZE_BAND_ROWS); band b reads source rows b * TSR_RESIZE_BAND_ROWS and following. */
-int64_t tsr_resize_bands(const tsr_resize *r);
-void tsr_resize_band(tsr_resize *r, int64_t band);
-
-/* All rows are there and all bands done: write the targets. */
-void tsr_resize_finish(tsr_resize *r, tsr_pool *pool);
+                                       int64_t width, int64_t height, tsr_resize_order order);
 void tsr_resize_close(tsr_resize *r);
+
+/* All of it: in [height, width, 3]. */
+void tsr_resize_picture(tsr_resize *r, const uint8_t *in, tsr_pool *pool);
+
+/* Whether rows can be given piece by piece: no target begins with its columns. If so: tsr_resize_rows for all rows,
+ * in any order and from any thread, then tsr_resize_finish. */
+bool tsr_resize_takes_rows(const tsr_resize *r);
+
+/* Source rows first .. first + n_rows - 1; not needed any more when this returns. */
+void tsr_resize_rows(tsr_resize *r, const uint8_t *rows, int64_t first, int64_t n_rows);
+void tsr_resize_finish(tsr_resize *r, tsr_pool *pool);
+
+/* Memory for pixels, free with tsr_free; NULL when there is none. Large blocks ask the system for large pages: the
+ * first touch of small ones, one by one, costs half as much as decoding the picture in them. */
+uint8_t *tsr_pixels_alloc(size_t bytes);
 
 /* Run n_tasks on `pool`, or one after the other here when it is NULL. */
 void tsr_resize_run(tsr_pool *pool, int64_t n_tasks, tsr_task_fn *fn, void *arg);
