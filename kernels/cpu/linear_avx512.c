@@ -1,0 +1,93 @@
+/* kernels/cpu/linear_avx512.c: linear with AVX-512 F, BW, DQ and VL: weights widened to f32, x in f32. */
+#include <immintrin.h>
+
+#include "kernels/cpu/linear_rows.h"
+
+enum { STEP = 16, NX = 6, NW = 4, PANEL = 32, ROWS_IN_CACHE = 96 };
+#define PANEL_TYPE TSR_F32
+
+typedef float elem;
+typedef __m512 vec;
+typedef __m512 factor;
+
+static inline vec vec_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+static inline vec vec_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void vec_store(float *p, vec a)
+{
+    _mm512_storeu_ps(p, a);
+}
+
+static inline float vec_sum(vec a)
+{
+    return _mm512_reduce_add_ps(a);
+}
+
+static inline vec madd(vec sum, factor w, factor x)
+{
+    return _mm512_fmadd_ps(w, x, sum);
+}
+
+static inline factor load_x(const elem *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+/* E4M3 is f16 but for the exponent's bias: its bits moved into place are 2^-8 of its value, subnormals
+ * included. NaN (0x7f) must be made one. */
+static inline __m512 widen_fp8(__m128i codes)
+{
+    __m256i c = _mm256_cvtepu8_epi16(codes);
+    __m256i magnitude = _mm256_and_si256(c, _mm256_set1_epi16(0x7f));
+    __m256i nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
+    __m256i sign = _mm256_slli_epi16(_mm256_and_si256(c, _mm256_set1_epi16(0x80)), 8);
+    __m256i half = _mm256_or_si256(_mm256_or_si256(sign, nan), _mm256_slli_epi16(magnitude, 7));
+    return _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f));
+}
+
+static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
+{
+    const unsigned char *p = row + (size_t)column * tsr_dtype_bytes(type);
+    if (type == TSR_F32) return _mm512_loadu_ps(p);
+    if (type == TSR_FP8) return widen_fp8(_mm_loadu_si128((const __m128i *)p));
+    __m256i halves = _mm256_loadu_si256((const __m256i *)p);
+    if (type == TSR_F16) return _mm512_cvtph_ps(halves);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+static inline void fetch(const unsigned char *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
+
+#include "kernels/cpu/linear_tile.h"
+
+DEFINE_FEW(few_f32, TSR_F32)
+DEFINE_FEW(few_bf16, TSR_BF16)
+DEFINE_FEW(few_f16, TSR_F16)
+DEFINE_FEW(few_fp8, TSR_FP8)
+DEFINE_WIDEN
+
+const tsr_linear_kernel tsr_linear_avx512 = {
+    .type = PANEL_TYPE,
+    .few = {few_f32, few_bf16, few_f16, few_fp8},
+    .few_rows = NX,
+    .unit = 1,
+    .step = STEP,
+    .panel = PANEL,
+    .pass = 384,
+    .depth = 1024,
+    .per_dot = LANES,
+    .block = block,
+    .collect = collect,
+    .widen = widen,
+    .convert = rows_convert,
+    .finish = rows_finish,
+};

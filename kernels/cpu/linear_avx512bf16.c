@@ -1,0 +1,170 @@
+/* kernels/cpu/linear_avx512bf16.c: linear with AVX-512 BF16: bf16 and fp8 weights meet x rounded to bf16, two
+ * products to a partial sum at a time; f32 and f16 weights go the way of AVX-512.
+ *
+ * vdpbf16ps rounds to nearest even and takes subnormal inputs for zero whatever MXCSR says, so E4M3 is expanded
+ * to normal bf16 numbers, which hold all of its values.
+ */
+#include <immintrin.h>
+
+#include "kernels/cpu/linear_rows.h"
+
+enum { STEP = 32, NX = 6, NW = 4, PANEL = 32, ROWS_IN_CACHE = 96, FP8_NX = 2 };
+#define PANEL_TYPE TSR_BF16
+
+typedef uint16_t elem;
+typedef __m512 vec;
+typedef __m512bh factor;
+
+static inline vec vec_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+static inline vec vec_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void vec_store(float *p, vec a)
+{
+    _mm512_storeu_ps(p, a);
+}
+
+static inline float vec_sum(vec a)
+{
+    return _mm512_reduce_add_ps(a);
+}
+
+static inline vec madd(vec sum, factor w, factor x)
+{
+    return _mm512_dpbf16_ps(sum, w, x);
+}
+
+static inline factor load_x(const elem *p)
+{
+    return (factor)_mm512_loadu_si512(p);
+}
+
+static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
+{
+    return (factor)_mm512_loadu_si512(row + (size_t)column * tsr_dtype_bytes(type));
+}
+
+static inline void fetch(const unsigned char *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
+
+#include "kernels/cpu/linear_tile.h"
+
+DEFINE_FEW(few_bf16, TSR_BF16)
+
+/* The high and the low bytes of the bf16 numbers that codes 0 .. 127 stand for. */
+typedef struct fp8_bytes {
+    __m512i high[2], low[2];
+} fp8_bytes;
+
+static fp8_bytes fp8_tables(void)
+{
+    uint8_t high[128], low[128];
+    for (int i = 0; i < 128; i++) {
+        high[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 24);
+        low[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 16);
+    }
+    return (fp8_bytes){{_mm512_loadu_si512(high), _mm512_loadu_si512(high + 64)},
+                       {_mm512_loadu_si512(low), _mm512_loadu_si512(low + 64)}};
+}
+
+/* 64 codes to bf16, in order: a permute looks up 7 bits of every byte, the eighth is the sign. Interleaving
+ * works within 128 bits, so the codes are dealt out to suit it first. */
+static inline void expand(factor to[2], __m512i codes, const fp8_bytes *t)
+{
+    codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
+    __m512i low = _mm512_permutex2var_epi8(t->low[0], codes, t->low[1]);
+    __m512i high = _mm512_permutex2var_epi8(t->high[0], codes, t->high[1]);
+    high =
+        _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi8((char)0x80), 0xf8); /* high | codes & 0x80 */
+    to[0] = (factor)_mm512_unpacklo_epi8(low, high);
+    to[1] = (factor)_mm512_unpackhi_epi8(low, high);
+}
+
+/* As few_tile, two steps at a time: the tail's second step is left out where no column remains, as it is for
+ * other types. */
+INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x,
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, const fp8_bytes *t)
+{
+    vec acc[FP8_NX][NW];
+    for (int i = 0; i < n_x; i++)
+        for (int j = 0; j < n_w; j++) acc[i][j] = vec_zero();
+    for (int64_t k = 0; k < cols; k += 2 * STEP) {
+        int64_t left = cols - k;
+        __mmask64 there = left < 2 * STEP ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0;
+        for (int j = 0; j < n_w; j++) {
+            factor wk[2];
+            fetch(w + j * w_bytes + k + FETCH_AHEAD);
+            expand(wk, _mm512_maskz_loadu_epi8(there, w + j * w_bytes + k), t);
+            for (int i = 0; i < n_x; i++) {
+                const elem *xk = x + i * x_stride + k;
+                acc[i][j] = madd(acc[i][j], wk[0], load_x(xk));
+                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(xk + STEP));
+            }
+        }
+    }
+    for (int i = 0; i < n_x; i++)
+        for (int j = 0; j < n_w; j++) sums[i * ld + j] = vec_sum(acc[i][j]);
+}
+
+INLINE void fp8_rows(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, const fp8_bytes *t)
+{
+    int64_t i = 0;
+    for (; i + FP8_NX <= n_x; i += FP8_NX)
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, cols, t);
+    for (; i < n_x; i++) fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, cols, t);
+}
+
+static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, int64_t n_x,
+                    const void *w, int64_t w_bytes, int64_t n_w, int64_t cols)
+{
+    const elem *x0 = (const elem *)x->data + row * x->stride;
+    const unsigned char *w0 = w;
+    const fp8_bytes t = fp8_tables();
+    int64_t j = 0;
+    for (; j + NW <= n_w; j += NW)
+        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, cols, &t);
+    for (; j < n_w; j++) fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, cols, &t);
+}
+
+/* bf16 rows that end between steps are copied, to be padded. */
+static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
+{
+    if (type == TSR_BF16) {
+        memcpy(to, from, (size_t)n * sizeof(uint16_t));
+        return;
+    }
+    const fp8_bytes t = fp8_tables();
+    for (int64_t i = 0; i < n; i += 2 * STEP) {
+        __mmask64 there = n - i < 2 * STEP ? ((__mmask64)1 << (n - i)) - 1 : ~(__mmask64)0;
+        factor out[2];
+        expand(out, _mm512_maskz_loadu_epi8(there, (const unsigned char *)from + i), &t);
+        _mm512_mask_storeu_epi16((uint16_t *)to + i, (__mmask32)there, (__m512i)out[0]);
+        _mm512_mask_storeu_epi16((uint16_t *)to + i + STEP, (__mmask32)(there >> 32), (__m512i)out[1]);
+    }
+}
+
+const tsr_linear_kernel tsr_linear_avx512bf16 = {
+    .type = PANEL_TYPE,
+    .few = {[TSR_BF16] = few_bf16, [TSR_FP8] = few_fp8},
+    .few_rows = NX,
+    .unit = 1,
+    .step = STEP,
+    .panel = PANEL,
+    .pass = 384,
+    .depth = 1024,
+    .per_dot = LANES,
+    .block = block,
+    .collect = collect,
+    .widen = widen,
+    .convert = rows_convert,
+    .finish = rows_finish,
+};
