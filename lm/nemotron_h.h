@@ -1,0 +1,37 @@
+/* lm/nemotron_h.h: the hybrid language model: Mamba-2, attention, MLP and MoE layers in any order.
+ *
+ * A model is read-only after loading; state and working memory come from the caller, so one model serves any
+ * number of queues at once.
+ */
+#ifndef TSR_NEMOTRON_H_H
+#define TSR_NEMOTRON_H_H
+
+#include "kernels/load.h"
+#include "lm/config.h"
+#include "lm/state.h"
+
+typedef struct tsr_lm tsr_lm;
+
+/* Bind the weights. `l` may be dry: the model then serves dry queues only. Errors as tsr_loader_run. */
+TSR_CHECKED tsr_status tsr_lm_open(tsr_lm **out, tsr_loader *l, const tsr_lm_config *c);
+void tsr_lm_close(tsr_lm *lm);
+
+const tsr_lm_config *tsr_lm_config_of(const tsr_lm *lm);
+const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm);
+
+/* The type keys and values are kept in: f32 for f32 checkpoints, bf16 for all others. */
+tsr_dtype tsr_lm_kv_type(const tsr_lm *lm);
+
+/* One ragged step.
+ *
+ *   logits      [n_logits, vocab]  f32   of the rows step->logit_row names
+ *   image_rows  [n_image, d_model] flt   what ids -1-k stand for; empty (zeroed) when there are none
+ *
+ * Reads and advances the state of the step's slots and pages; `state` may be NULL on a dry queue. Taps
+ * lm.embed, lm.layer.NN, lm.norm and lm.logits. Leaves q->n_stream at 0.
+ * Errors: shapes fail the queue with TSR_E_SHAPE. Threads: safe on different queues with different states.
+ * Source: arXiv:2504.03624; nemotron-h spec 1.1; modeling_nemotron_h.py. */
+void tsr_lm_forward(const tsr_lm *lm, tsr_queue *q, tsr_view logits, tsr_view image_rows,
+                    const tsr_state *state, const tsr_step *step);
+
+#endif
