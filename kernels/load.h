@@ -64,8 +64,12 @@ TSR_CHECKED tsr_status tsr_loader_finish(tsr_loader *l);
 typedef struct tsr_tensor_names {
     const char *name;
     const char *spellings[TSR_MAX_SPELLINGS]; /* tried in order; NULL from the first unused one */
-    float lo, hi;                             /* made-up values of vectors and tables lie between */
 } tsr_tensor_names;
+
+/* Made-up values of a vector or table lie between these. */
+typedef struct tsr_range {
+    float lo, hi;
+} tsr_range;
 
 /* The loader's files, NULL when weights are made up; for detection of kinds. */
 bool tsr_load_from_files(const tsr_loader *l);
@@ -77,15 +81,19 @@ const tsr_tensor *tsr_load_find(tsr_loader *l, const tsr_tensor_names *n, int64_
 /* Refuse the checkpoint. Ignored when the loader has failed before. */
 void tsr_load_fail(tsr_loader *l, tsr_status code, const char *format, ...) TSR_PRINTF(3, 4);
 
+/* `pattern` with the layer's number for '#', for messages and taps; it lives as long as the network. */
+const char *tsr_load_name(tsr_loader *l, const char *pattern, int64_t layer);
+
 /* `bytes` of the block, 64-byte aligned; NULL while measuring and after a failure. */
 void *tsr_load_bytes(tsr_loader *l, size_t bytes);
 
 /* f32 [1, n] from a tensor of n floats (dimensions of size 1 do not count). */
-tsr_view tsr_load_vector(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t count);
+tsr_view tsr_load_vector(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t count,
+                         tsr_range made_up);
 
 /* f32 [rows, cols], dense, from a tensor [rows, cols]; `transposed`: from a tensor [cols, rows]. */
 tsr_view tsr_load_table(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t rows, int64_t cols,
-                        bool transposed);
+                        bool transposed, tsr_range made_up);
 
 /* f32 [1, n] of zeros, for what a checkpoint may leave out. */
 tsr_view tsr_load_zeros(tsr_loader *l, int64_t count);
@@ -102,6 +110,7 @@ typedef struct tsr_load_part {
 
 typedef struct tsr_load_linear_opts {
     bool bias;
+    bool unquantised; /* made-up FP8 weights are bf16 here, as exporters leave embeddings and heads */
     int64_t inner[3]; /* the tensor is [rows, inner...] with this product as columns; all 0: [rows, cols] */
 } tsr_load_linear_opts;
 

@@ -41,6 +41,7 @@ TSR_CHECKED tsr_status tsr_state_open(tsr_state **out, tsr_queue *q, const tsr_l
                                       tsr_state_opts o);
 void tsr_state_close(tsr_state *s);
 
+int64_t tsr_state_vocab(const tsr_state *s); /* of the model it serves */
 int64_t tsr_state_free_slots(const tsr_state *s);
 int64_t tsr_state_free_pages(const tsr_state *s);
 
@@ -56,11 +57,12 @@ int64_t tsr_state_seen_words(const tsr_state *s); /* (vocab + 31) / 32 */
 /* ---------------------------------------------------------------- sequences ----------------------------- */
 
 typedef struct tsr_seq {
-    tsr_state *state;
-    int64_t slot;   /* -1: none */
-    int64_t pos;    /* tokens in the state */
-    int32_t *pages; /* [max_pages], owned; n_pages in use */
-    int64_t n_pages, max_pages;
+    tsr_state *state; /* borrowed; NULL in a closed one */
+    int64_t slot;
+    int64_t pos; /* tokens in the state */
+    int64_t max_tokens;
+    int32_t *pages;  /* owned; room for max_tokens */
+    int64_t n_pages; /* reserved so far */
 } tsr_seq;
 
 /* Borrow a slot for a sequence of at most max_tokens, empty. Errors: TSR_E_LIMIT when all slots are taken,
