@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,13 @@ unsigned tsr_cpu_cap(unsigned features, const char *level, int *known)
         if (!strcmp(level, levels[i].name)) return features & levels[i].keeps;
     *known = 0;
     return features;
+}
+
+const char *tsr_cpu_level_name(unsigned features)
+{
+    for (size_t i = sizeof levels / sizeof *levels; --i > 0;)
+        if ((features & levels[i].keeps) == levels[i].keeps) return levels[i].name;
+    return levels[0].name;
 }
 
 #if defined(__x86_64__)
@@ -117,4 +125,20 @@ unsigned tsr_cpu_features(void)
 {
     pthread_once(&once, find);
     return found;
+}
+
+void tsr_cpu_model(char *to, size_t to_bytes)
+{
+    char name[49] = "";
+#if defined(__x86_64__)
+    enum { BRAND = 0x80000002 }; /* and the two leaves behind it, 16 characters each */
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned part[4];
+        if (!__get_cpuid(BRAND + i, &part[0], &part[1], &part[2], &part[3])) break;
+        memcpy(name + 16 * i, part, sizeof part);
+        name[16 * (i + 1)] = '\0';
+    }
+#endif
+    const char *from = name + strspn(name, " ");
+    snprintf(to, to_bytes, "%s", *from ? from : "unknown processor");
 }

@@ -6,6 +6,8 @@
 #ifndef TSR_CPU_H
 #define TSR_CPU_H
 
+#include <stddef.h>
+
 enum {
     TSR_CPU_AVX2 = 1 << 0,        /* with FMA, F16C and BMI2 */
     TSR_CPU_AVX512 = 1 << 1,      /* F, BW, DQ, VL */
@@ -30,5 +32,11 @@ unsigned tsr_cpu_features(void);
 /* What `level`, a value of TSR_CPU, leaves of `features`; all of them when the name is unknown and then
  * *known is 0. */
 unsigned tsr_cpu_cap(unsigned features, const char *level, int *known);
+
+/* "amx", "avx512bf16", "avx512", "avx2" or "scalar": the best level these features reach. */
+const char *tsr_cpu_level_name(unsigned features);
+
+/* The processor's own name, into `to` with its NUL; "unknown processor" where it has none. */
+void tsr_cpu_model(char *to, size_t to_bytes);
 
 #endif

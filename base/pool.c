@@ -89,7 +89,7 @@ static void *worker_main(void *start_arg)
     return NULL;
 }
 
-static int usable_cores(void)
+int tsr_pool_cores(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set)) return 1;
@@ -101,7 +101,7 @@ tsr_status tsr_pool_open(tsr_pool **out, int n_threads)
     if (n_threads < 0 || n_threads > TSR_MAX_THREADS)
         return tsr_fail(TSR_E_ARG, "%d threads asked for; 0 (one per core) to %d are possible", n_threads,
                         TSR_MAX_THREADS);
-    if (n_threads == 0) n_threads = usable_cores();
+    if (n_threads == 0) n_threads = tsr_pool_cores();
     if (n_threads > TSR_MAX_THREADS) n_threads = TSR_MAX_THREADS;
 
     tsr_pool *pool = tsr_calloc(1, sizeof *pool);

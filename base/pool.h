@@ -21,6 +21,9 @@ typedef void tsr_task_fn(void *arg, int64_t task, int worker);
 TSR_CHECKED tsr_status tsr_pool_open(tsr_pool **out, int n_threads);
 void tsr_pool_close(tsr_pool *pool);
 
+/* Cores this process may use. */
+int tsr_pool_cores(void);
+
 int tsr_pool_threads(const tsr_pool *pool);
 
 /* Run all tasks and return when the last one has ended. The caller takes part. One caller at a time; tasks

@@ -164,7 +164,7 @@ static size_t remove_all(char *text, size_t bytes, const char *needle)
     return kept;
 }
 
-tsr_status tsr_chat_gather(const tsr_chat *chat, char **text, size_t *bytes, const tsr_turn *message,
+tsr_status tsr_chat_gather(const tsr_chat *chat, char **text, size_t *bytes, const tsr_chat_turn *message,
                            bool clean)
 {
     size_t total = 0;
@@ -178,7 +178,7 @@ tsr_status tsr_chat_gather(const tsr_chat *chat, char **text, size_t *bytes, con
     if (!all) return tsr_fail(TSR_E_NOMEM, "no memory for a message of %zu bytes", total);
     size_t n = 0;
     for (int64_t i = 0; i < message->n_parts; i++) {
-        const tsr_part *part = &message->parts[i];
+        const tsr_chat_part *part = &message->parts[i];
         if (!part->n_tiles) n += tsr_utf8_repair(all + n, part->text, part->bytes);
     }
     if (clean && chat->format->removes_switches) {
@@ -218,7 +218,7 @@ static void write_image(tsr_chat_writer *w, int64_t n_tiles)
 }
 
 /* <image 1> <image 2>: the format puts all images in front and numbers them when there are several. */
-static void write_images_first(tsr_chat_writer *w, const tsr_turn *message, int64_t n_images)
+static void write_images_first(tsr_chat_writer *w, const tsr_chat_turn *message, int64_t n_images)
 {
     int64_t number = 0;
     for (int64_t i = 0; i < message->n_parts; i++) {
@@ -232,7 +232,7 @@ static void write_images_first(tsr_chat_writer *w, const tsr_turn *message, int6
     if (n_images > 0) put(w, "\n");
 }
 
-static int64_t count_images(const tsr_turn *message)
+static int64_t count_images(const tsr_chat_turn *message)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < message->n_parts; i++) n += message->parts[i].n_tiles != 0;
@@ -240,14 +240,14 @@ static int64_t count_images(const tsr_turn *message)
 }
 
 /* Parts in their order, each image on a line of its own. */
-static void write_in_order(tsr_chat_writer *w, const tsr_turn *message, int64_t n_images)
+static void write_in_order(tsr_chat_writer *w, const tsr_chat_turn *message, int64_t n_images)
 {
     tsr_prompt *p = w->b.prompt;
     bool numbered =
         w->chat->format->numbering == TSR_NUMBER_INTERNVL && p->n_images_before + p->n_images + n_images > 1;
     bool begun = false; /* something stands there that text cannot be stripped up to */
     for (int64_t i = 0; i < message->n_parts && !w->b.status; i++) {
-        const tsr_part *part = &message->parts[i];
+        const tsr_chat_part *part = &message->parts[i];
         if (part->n_tiles) {
             char label[40];
             snprintf(label, sizeof label, "Image-%lld: ", (long long)(p->n_images_before + p->n_images) + 1);
@@ -268,7 +268,7 @@ static void write_in_order(tsr_chat_writer *w, const tsr_turn *message, int64_t 
     }
 }
 
-static void write_text_last(tsr_chat_writer *w, const tsr_turn *message, int64_t n_images)
+static void write_text_last(tsr_chat_writer *w, const tsr_chat_turn *message, int64_t n_images)
 {
     char *all = NULL;
     size_t bytes = 0;
@@ -281,7 +281,7 @@ static void write_text_last(tsr_chat_writer *w, const tsr_turn *message, int64_t
     tsr_free(all);
 }
 
-void tsr_chat_content(tsr_chat_writer *w, const tsr_turn *message)
+void tsr_chat_content(tsr_chat_writer *w, const tsr_chat_turn *message)
 {
     int64_t n_images = count_images(message), from = w->b.n_text;
     if (w->chat->format->numbering == TSR_NUMBER_NANO)
@@ -295,14 +295,14 @@ void tsr_chat_content(tsr_chat_writer *w, const tsr_turn *message)
 
 /* ---- a dialogue ---- */
 
-static tsr_status check_message(const tsr_chat *chat, const tsr_turn *m, bool first)
+static tsr_status check_message(const tsr_chat *chat, const tsr_chat_turn *m, bool first)
 {
-    if (m->role == TSR_ROLE_SYSTEM && !first)
+    if (m->role == TSR_CHAT_SYSTEM && !first)
         return tsr_fail(TSR_E_ARG, "a system message must be the first");
     for (int64_t i = 0; i < m->n_parts; i++) {
         int64_t n_tiles = m->parts[i].n_tiles;
         if (n_tiles == 0) continue;
-        if (m->role != TSR_ROLE_USER) return tsr_fail(TSR_E_ARG, "only a user's message can hold an image");
+        if (m->role != TSR_CHAT_USER) return tsr_fail(TSR_E_ARG, "only a user's message can hold an image");
         if (n_tiles < 0 || n_tiles > TSR_MAX_IMAGE_TILES)
             return tsr_fail(TSR_E_ARG, "an image of %lld tiles, the limit is %d", (long long)n_tiles,
                             TSR_MAX_IMAGE_TILES);
@@ -314,11 +314,12 @@ static tsr_status check_message(const tsr_chat *chat, const tsr_turn *m, bool fi
 }
 
 /* What the messages have switched thinking to, unless it was set from outside. */
-static tsr_status read_switches(const tsr_chat *chat, tsr_think *think, const tsr_turn *messages, int64_t n)
+static tsr_status read_switches(const tsr_chat *chat, tsr_think *think, const tsr_chat_turn *messages,
+                                int64_t n)
 {
     const tsr_chat_format *f = chat->format;
     for (int64_t i = 0; i < n && f->read_switch; i++) {
-        if (messages[i].role == TSR_ROLE_ASSISTANT) continue;
+        if (messages[i].role == TSR_CHAT_ASSISTANT) continue;
         char *all = NULL;
         size_t bytes = 0;
         tsr_status st = tsr_chat_gather(chat, &all, &bytes, &messages[i], false);
@@ -330,26 +331,26 @@ static tsr_status read_switches(const tsr_chat *chat, tsr_think *think, const ts
     return TSR_OK;
 }
 
-static void write_message(tsr_chat_writer *w, const tsr_turn *m, bool past)
+static void write_message(tsr_chat_writer *w, const tsr_chat_turn *m, bool past)
 {
     const tsr_chat_format *f = w->chat->format;
     if (w->b.status) return;
-    if (m->role == TSR_ROLE_USER) {
+    if (m->role == TSR_CHAT_USER) {
         f->user(w, m);
         return;
     }
     char *all = NULL;
     size_t bytes = 0;
-    w->b.status = tsr_chat_gather(w->chat, &all, &bytes, m, m->role == TSR_ROLE_SYSTEM);
+    w->b.status = tsr_chat_gather(w->chat, &all, &bytes, m, m->role == TSR_CHAT_SYSTEM);
     if (w->b.status) return;
-    if (m->role == TSR_ROLE_SYSTEM)
+    if (m->role == TSR_CHAT_SYSTEM)
         f->system(w, (tsr_slice){all, bytes}, true);
     else
         f->assistant(w, (tsr_slice){all, bytes}, past);
     tsr_free(all);
 }
 
-tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_turn *messages, int64_t n)
+tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_chat_turn *messages, int64_t n)
 {
     if (n < 1 || n > MAX_MESSAGES)
         return tsr_fail(TSR_E_ARG, "%lld messages; wanted 1 to %d", (long long)n, MAX_MESSAGES);
@@ -357,7 +358,7 @@ tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_t
     for (int64_t i = 0; i < n; i++) {
         tsr_status st = check_message(chat, &messages[i], i == 0);
         if (st) return tsr_wrap(st, "message %lld", (long long)i + 1);
-        if (messages[i].role == TSR_ROLE_USER) last_user = i;
+        if (messages[i].role == TSR_CHAT_USER) last_user = i;
     }
     prompt->n_images_before = 0;
     prompt->think = chat->format->start_think;
@@ -366,16 +367,16 @@ tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_t
 
     tsr_chat_writer w = {.chat = chat};
     tsr_build_begin(&w.b, chat->tokenizer, prompt);
-    if (messages[0].role != TSR_ROLE_SYSTEM) chat->format->system(&w, (tsr_slice){"", 0}, false);
+    if (messages[0].role != TSR_CHAT_SYSTEM) chat->format->system(&w, (tsr_slice){"", 0}, false);
     for (int64_t i = 0; i < n; i++) write_message(&w, &messages[i], i < last_user);
     if (last_user == n - 1 && !w.b.status) chat->format->generate(&w);
     return tsr_build_end(&w.b);
 }
 
-tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt, const tsr_turn *message,
+tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt, const tsr_chat_turn *message,
                              bool ends_line)
 {
-    if (message->role != TSR_ROLE_USER)
+    if (message->role != TSR_CHAT_USER)
         return tsr_fail(TSR_E_ARG, "a dialogue goes on with a user's message");
     tsr_status st = check_message(chat, message, false);
     if (!st) st = read_switches(chat, &prompt->think, message, 1);

@@ -18,20 +18,20 @@
 
 #define TSR_MAX_IMAGE_TILES 99 /* two digits in a tile tag */
 
-typedef enum tsr_role { TSR_ROLE_SYSTEM, TSR_ROLE_USER, TSR_ROLE_ASSISTANT } tsr_role;
+typedef enum tsr_chat_role { TSR_CHAT_SYSTEM, TSR_CHAT_USER, TSR_CHAT_ASSISTANT } tsr_chat_role;
 
 /* A text, or an image where n_tiles is not 0. */
-typedef struct tsr_part {
+typedef struct tsr_chat_part {
     const char *text;
     size_t bytes;
     int64_t n_tiles; /* thumbnail included; only in messages of the user */
-} tsr_part;
+} tsr_chat_part;
 
-typedef struct tsr_turn {
-    tsr_role role;
-    const tsr_part *parts;
+typedef struct tsr_chat_turn {
+    tsr_chat_role role;
+    const tsr_chat_part *parts;
     int64_t n_parts;
-} tsr_turn;
+} tsr_chat_turn;
 
 typedef struct tsr_chat_opts {
     const char *format;    /* a name of the list above, NULL to choose by the checkpoint */
@@ -52,18 +52,21 @@ void tsr_chat_close(tsr_chat *chat);
 
 const char *tsr_chat_name(const tsr_chat *chat);
 
+/* Names of the formats in the order of the list above; NULL past the end. */
+const char *tsr_chat_format_name(int i);
+
 /* A whole dialogue. A system message can only be the first. When the last message is the user's, what makes
  * the model answer is appended. Errors: TSR_E_ARG for messages that no dialogue has, TSR_E_UNSUPPORTED for
  * images in a format without a place for them, TSR_E_LIMIT, TSR_E_NOMEM; the prompt is then of no use. */
-TSR_CHECKED tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_turn *messages,
-                                       int64_t n);
+TSR_CHECKED tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt,
+                                       const tsr_chat_turn *messages, int64_t n);
 
 /* What to append for the user's next message, when the model's state holds `prompt` and the answer to it
  * without the stop token; `ends_line` says that the answer's text ends in a line end. `prompt` is replaced.
  * Where the format keeps an answer as it was given (no thoughts dropped, no white space stripped) this equals
  * what tsr_chat_render appends, id by id. Errors: as there. */
-TSR_CHECKED tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt, const tsr_turn *message,
-                                         bool ends_line);
+TSR_CHECKED tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt,
+                                         const tsr_chat_turn *message, bool ends_line);
 
 /* Add the ids that end an answer: eos_token_id of both configs (either may be NULL) and of the language
  * model's part, tokenizer_config's eos_token, </s>, and the format's own turn token. Each once. Errors:

@@ -176,3 +176,8 @@ tsr_status tsr_chat_stop_ids(const tsr_chat *chat, tsr_ids *ids, const tsr_json_
         if (more[i] >= 0) st = add_id(ids, more[i]);
     return st;
 }
+
+const char *tsr_chat_format_name(int i)
+{
+    return i >= 0 && i < TSR_N_CHAT_FORMATS ? tsr_chat_formats[i].name : NULL;
+}

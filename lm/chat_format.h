@@ -39,9 +39,9 @@ typedef struct tsr_chat_format {
     tsr_think start_think; /* of a dialogue without a switch */
     bool removes_switches; /* /think and /no_think in a text are commands */
     tsr_think (*read_switch)(tsr_think before, tsr_slice text,
-                             tsr_role role); /* NULL: texts hold no switch */
+                             tsr_chat_role role); /* NULL: texts hold no switch */
     void (*system)(tsr_chat_writer *w, tsr_slice text, bool given);
-    void (*user)(tsr_chat_writer *w, const tsr_turn *message);
+    void (*user)(tsr_chat_writer *w, const tsr_chat_turn *message);
     void (*assistant)(tsr_chat_writer *w, tsr_slice text, bool past); /* past: a user message follows */
     void (*generate)(tsr_chat_writer *w);                             /* make the model answer */
     void (*next)(tsr_chat_writer *w, bool ends_line); /* close an answer that the state ends in */
@@ -64,12 +64,12 @@ struct tsr_chat_writer {
 };
 
 /* Write a user's content in the chat's format. */
-void tsr_chat_content(tsr_chat_writer *w, const tsr_turn *message);
+void tsr_chat_content(tsr_chat_writer *w, const tsr_chat_turn *message);
 
 /* The texts of a message in one block, well formed; without switches when `clean` and the format removes
  * them. Freed with tsr_free. */
 TSR_CHECKED tsr_status tsr_chat_gather(const tsr_chat *chat, char **text, size_t *bytes,
-                                       const tsr_turn *message, bool clean);
+                                       const tsr_chat_turn *message, bool clean);
 
 /* Without the white space at both ends (what Python's strip removes); text is well formed. */
 tsr_slice tsr_chat_strip(tsr_slice text);

@@ -78,9 +78,9 @@ static void base_next(tsr_chat_writer *w, bool ends_line)
 
 /* ---- h-reasoning and nvlm ---- */
 
-static tsr_think h_switch(tsr_think before, tsr_slice s, tsr_role role)
+static tsr_think h_switch(tsr_think before, tsr_slice s, tsr_chat_role role)
 {
-    if (role != TSR_ROLE_SYSTEM) return before;
+    if (role != TSR_CHAT_SYSTEM) return before;
     if (tsr_chat_search(s, REASONING_ON) >= 0) return TSR_THINK_ON;
     return tsr_chat_search(s, REASONING_OFF) >= 0 ? TSR_THINK_OFF : before;
 }
@@ -94,12 +94,12 @@ static void h_system(tsr_chat_writer *w, tsr_slice s, bool given)
     slice(w, s);
     /* The model was trained to find the switch here, so one that was set from outside is written down. */
     if (w->chat->think == TSR_THINK_AUTO || !w->chat->format->thinks) return;
-    if (h_switch(TSR_THINK_AUTO, s, TSR_ROLE_SYSTEM) != TSR_THINK_AUTO) return;
+    if (h_switch(TSR_THINK_AUTO, s, TSR_CHAT_SYSTEM) != TSR_THINK_AUTO) return;
     if (s.bytes > 0) text(w, " ");
     text(w, w->chat->think == TSR_THINK_ON ? REASONING_ON : REASONING_OFF);
 }
 
-static void h_user(tsr_chat_writer *w, const tsr_turn *message)
+static void h_user(tsr_chat_writer *w, const tsr_chat_turn *message)
 {
     if (!w->line_begun) text(w, "\n");
     w->line_begun = false;
@@ -124,7 +124,7 @@ static void h_next(tsr_chat_writer *w, bool ends_line)
 
 /* ---- nano-v2 ---- */
 
-static tsr_think nano_switch(tsr_think before, tsr_slice s, tsr_role role)
+static tsr_think nano_switch(tsr_think before, tsr_slice s, tsr_chat_role role)
 {
     (void)role;
     if (tsr_chat_search(s, "/think") >= 0) return TSR_THINK_ON;
@@ -140,7 +140,7 @@ static void nano_system(tsr_chat_writer *w, tsr_slice s, bool given)
     text(w, "\n");
 }
 
-static void nano_user(tsr_chat_writer *w, const tsr_turn *message)
+static void nano_user(tsr_chat_writer *w, const tsr_chat_turn *message)
 {
     control(w, TURN);
     text(w, "User\n");
@@ -188,7 +188,7 @@ static void chatml_system(tsr_chat_writer *w, tsr_slice s)
     chatml_end(w, false);
 }
 
-static void chatml_user(tsr_chat_writer *w, const tsr_turn *message)
+static void chatml_user(tsr_chat_writer *w, const tsr_chat_turn *message)
 {
     control(w, START);
     text(w, "user\n");

@@ -292,3 +292,17 @@ tsr_status tsr_lm_config_read(tsr_lm_config *out, const tsr_json_value *root)
     *out = c;
     return TSR_OK;
 }
+
+void tsr_lm_config_shorten(tsr_lm_config *c, int64_t each)
+{
+    int64_t seen[TSR_LAYER_MOE + 1] = {0}, n = 0;
+    for (int64_t i = 0; i < c->n_layers; i++) {
+        if (++seen[c->kind[i]] > each) continue;
+        c->kind[n] = c->kind[i];
+        c->d_ff[n++] = c->d_ff[i];
+    }
+    c->n_layers = n;
+    int64_t *counts[] = {&c->n_mamba, &c->n_attention, &c->n_mlp, &c->n_moe};
+    for (int kind = 0; kind <= TSR_LAYER_MOE; kind++)
+        if (*counts[kind] > each) *counts[kind] = each;
+}

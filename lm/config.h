@@ -56,6 +56,9 @@ typedef struct tsr_lm_config {
  * activations). */
 TSR_CHECKED tsr_status tsr_lm_config_read(tsr_lm_config *out, const tsr_json_value *root);
 
+/* Keep at most `each` layers of every kind, in their order: how a shape too large for a machine is measured. */
+void tsr_lm_config_shorten(tsr_lm_config *c, int64_t each);
+
 /* Widths that follow: d = heads * head_dim of the Mamba layers, and the channels of their convolution. */
 static inline int64_t tsr_lm_d_mamba(const tsr_lm_config *c)
 {

@@ -113,7 +113,7 @@ static size_t next_piece(const char *text, size_t i, size_t n)
     return before_last; /* the last one belongs to what follows */
 }
 
-static tsr_status split_by_hand(const char *text, size_t bytes, tsr_piece_fn *take, void *user)
+static tsr_status split_by_hand(const char *text, size_t bytes, tsr_split_fn *take, void *user)
 {
     for (size_t i = 0; i < bytes;) {
         size_t end = next_piece(text, i, bytes);
@@ -225,7 +225,7 @@ static tsr_status search_failed(int rc, size_t where)
 }
 
 static tsr_status split_by_pcre(const tsr_splitter *s, pcre2_match_data *match, const char *text,
-                                size_t bytes, tsr_piece_fn *take, void *user)
+                                size_t bytes, tsr_split_fn *take, void *user)
 {
     size_t taken = 0; /* everything before it was given to `take` */
     for (size_t from = 0; from < bytes;) {
@@ -255,7 +255,7 @@ static tsr_status split_by_pcre(const tsr_splitter *s, pcre2_match_data *match, 
     return taken < bytes ? take(user, text + taken, bytes - taken) : TSR_OK;
 }
 
-tsr_status tsr_split(const tsr_splitter *s, const char *text, size_t bytes, tsr_piece_fn *take, void *user)
+tsr_status tsr_split(const tsr_splitter *s, const char *text, size_t bytes, tsr_split_fn *take, void *user)
 {
     if (!s->code) return split_by_hand(text, bytes, take, user);
     pcre2_match_data *match = pcre2_match_data_create(1, s->memory);

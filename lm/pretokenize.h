@@ -25,12 +25,12 @@ TSR_CHECKED tsr_status tsr_splitter_open(tsr_splitter **out, const char *pattern
 void tsr_splitter_close(tsr_splitter *splitter);
 
 /* Takes one piece; anything but TSR_OK ends the split. */
-typedef tsr_status tsr_piece_fn(void *user, const char *piece, size_t bytes);
+typedef tsr_status tsr_split_fn(void *user, const char *piece, size_t bytes);
 
 /* Cut well-formed UTF-8 into pieces, in order; none is empty and together they are the text. Errors: those of
  * `take`; TSR_E_LIMIT when a match needs too many steps; TSR_E_NOMEM. Threads: a splitter may be used by many
  * at once. */
 TSR_CHECKED tsr_status tsr_split(const tsr_splitter *splitter, const char *text, size_t bytes,
-                                 tsr_piece_fn *take, void *user);
+                                 tsr_split_fn *take, void *user);
 
 #endif

@@ -50,16 +50,16 @@ static bool is_svg(const char *text, size_t bytes)
     return at < bytes && text[at] == '<' && memmem(text + at, bytes - at, "<svg", 4);
 }
 
-tsr_status tsr_image_sniff(tsr_image_format *out, const void *file, size_t bytes)
+tsr_status tsr_picture_sniff(tsr_picture_format *out, const void *file, size_t bytes)
 {
     const uint8_t *b = file;
     if (bytes == 0) return tsr_fail(TSR_E_FORMAT, "the file is empty; a JPEG or PNG image is wanted");
     if (bytes >= 3 && !memcmp(b, "\377\330\377", 3)) {
-        *out = TSR_IMAGE_JPEG;
+        *out = TSR_PICTURE_JPEG;
         return TSR_OK;
     }
     if (bytes >= 8 && !memcmp(b, "\211PNG\r\n\032\n", 8)) {
-        *out = TSR_IMAGE_PNG;
+        *out = TSR_PICTURE_PNG;
         return TSR_OK;
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -83,7 +83,7 @@ tsr_status tsr_image_sniff(tsr_image_format *out, const void *file, size_t bytes
                     start);
 }
 
-const char *tsr_image_format_name(tsr_image_format format)
+const char *tsr_picture_format_name(tsr_picture_format format)
 {
     static const char *const names[] = {"RGB", "JPEG", "PNG"};
     return names[format];
@@ -91,14 +91,14 @@ const char *tsr_image_format_name(tsr_image_format format)
 
 /* ---- Limits ---- */
 
-tsr_status tsr_image_check_file(const tsr_image_limits *limits, size_t bytes)
+tsr_status tsr_picture_check_file(const tsr_picture_limits *limits, size_t bytes)
 {
     size_t max = limits->max_file_bytes ? limits->max_file_bytes : TSR_MAX_FILE_BYTES;
     if (bytes > max) return tsr_fail(TSR_E_LIMIT, "an image file of %zu bytes; the limit is %zu", bytes, max);
     return TSR_OK;
 }
 
-tsr_status tsr_image_check_size(const tsr_image_limits *limits, int64_t width, int64_t height)
+tsr_status tsr_picture_check_size(const tsr_picture_limits *limits, int64_t width, int64_t height)
 {
     enum { LARGEST_SIDE = 1 << 24 }; /* products with 3, 4 and a row count stay far inside int64 */
     int64_t max_side = limits->max_side ? limits->max_side : TSR_MAX_SIDE;
@@ -118,21 +118,21 @@ tsr_status tsr_image_check_size(const tsr_image_limits *limits, int64_t width, i
 
 /* ---- The picture ---- */
 
-tsr_status tsr_image_open(tsr_image *out, int64_t width, int64_t height)
+tsr_status tsr_picture_open(tsr_picture *out, int64_t width, int64_t height)
 {
     size_t bytes = tsr_mul(tsr_mul((size_t)width, (size_t)height), 3);
     uint8_t *rgb = tsr_pixels_alloc(tsr_add(bytes, TSR_RGB_SLACK));
     if (!rgb)
         return tsr_fail(TSR_E_NOMEM, "no memory for %lld x %lld pixels", (long long)width, (long long)height);
     memset(rgb + bytes, 0, TSR_RGB_SLACK);
-    *out = (tsr_image){.rgb = rgb, .width = width, .height = height, .orientation = 1};
+    *out = (tsr_picture){.rgb = rgb, .width = width, .height = height, .orientation = 1};
     return TSR_OK;
 }
 
-void tsr_image_close(tsr_image *image)
+void tsr_picture_close(tsr_picture *image)
 {
     tsr_free(image->rgb);
-    *image = (tsr_image){0};
+    *image = (tsr_picture){0};
 }
 
 typedef struct turn {
@@ -163,7 +163,7 @@ static void turn_rows(void *arg, int64_t task, int worker)
     }
 }
 
-tsr_status tsr_image_orient(tsr_image *image, int orientation, tsr_pool *pool)
+tsr_status tsr_picture_orient(tsr_picture *image, int orientation, tsr_pool *pool)
 {
     assert(orientation >= 1 && orientation <= 8);
     if (orientation == 1) return TSR_OK;
@@ -174,8 +174,8 @@ tsr_status tsr_image_orient(tsr_image *image, int orientation, tsr_pool *pool)
     bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     int64_t along_row = from_right ? -1 : 1, along_column = from_bottom ? -w : w;
 
-    tsr_image turned;
-    tsr_status st = tsr_image_open(&turned, swap ? h : w, swap ? w : h);
+    tsr_picture turned;
+    tsr_status st = tsr_picture_open(&turned, swap ? h : w, swap ? w : h);
     if (st) return st;
     turn t = {.to = turned.rgb,
               .from = image->rgb,
@@ -187,43 +187,43 @@ tsr_status tsr_image_orient(tsr_image *image, int orientation, tsr_pool *pool)
     tsr_resize_run(pool, (t.height + BLOCK - 1) / BLOCK, turn_rows, &t);
     turned.format = image->format;
     turned.orientation = image->orientation;
-    tsr_image_close(image);
+    tsr_picture_close(image);
     *image = turned;
     return TSR_OK;
 }
 
-static tsr_status decode_jpeg(tsr_image *out, const uint8_t *file, size_t bytes, const tsr_pixel_opts *opts)
+static tsr_status decode_jpeg(tsr_picture *out, const uint8_t *file, size_t bytes, const tsr_pixel_opts *opts)
 {
     tsr_jpeg *jpeg = NULL;
     tsr_status st = tsr_jpeg_open(&jpeg, file, bytes, opts);
-    if (!st) st = tsr_image_open(out, tsr_jpeg_width(jpeg), tsr_jpeg_height(jpeg));
+    if (!st) st = tsr_picture_open(out, tsr_jpeg_width(jpeg), tsr_jpeg_height(jpeg));
     if (!st) {
         out->orientation = tsr_jpeg_orientation(jpeg);
         st = tsr_jpeg_rows(jpeg, out->rgb, out->height);
-        if (st) tsr_image_close(out);
+        if (st) tsr_picture_close(out);
     }
     tsr_jpeg_close(jpeg);
     return st;
 }
 
-tsr_status tsr_image_decode(tsr_image *out, const void *file, size_t bytes, const tsr_pixel_opts *opts,
-                            tsr_pool *pool)
+tsr_status tsr_picture_decode(tsr_picture *out, const void *file, size_t bytes, const tsr_pixel_opts *opts,
+                              tsr_pool *pool)
 {
-    tsr_image image = {0};
-    tsr_image_format format;
-    tsr_status st = tsr_image_check_file(&opts->limits, bytes);
-    if (!st) st = tsr_image_sniff(&format, file, bytes);
+    tsr_picture image = {0};
+    tsr_picture_format format;
+    tsr_status st = tsr_picture_check_file(&opts->limits, bytes);
+    if (!st) st = tsr_picture_sniff(&format, file, bytes);
     if (st) return st;
-    if (format == TSR_IMAGE_JPEG)
+    if (format == TSR_PICTURE_JPEG)
         st = decode_jpeg(&image, file, bytes, opts);
     else
         st = tsr_png_read(&image, file, bytes, opts);
     if (st) return st;
 
     image.format = format;
-    if (opts->parity == TSR_PARITY_VLLM) st = tsr_image_orient(&image, image.orientation, pool);
+    if (opts->parity == TSR_PARITY_VLLM) st = tsr_picture_orient(&image, image.orientation, pool);
     if (st) {
-        tsr_image_close(&image);
+        tsr_picture_close(&image);
         return st;
     }
     *out = image;

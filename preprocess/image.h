@@ -3,8 +3,8 @@
  * JPEG and PNG are read; other formats are refused by name. Colour profiles, gamma and chromaticities are ignored,
  * as the reference processors do.
  */
-#ifndef TSR_IMAGE_H
-#define TSR_IMAGE_H
+#ifndef TSR_PICTURE_H
+#define TSR_PICTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,28 +26,28 @@ typedef enum tsr_parity {
 #define TSR_MAX_PNG_CHUNK_BYTES ((size_t)8 << 20)
 
 /* A field that is 0 stands for the constant above. */
-typedef struct tsr_image_limits {
+typedef struct tsr_picture_limits {
     int64_t max_pixels;         /* width * height */
     int64_t max_side;           /* each of width and height; never above 2^24 */
     size_t max_file_bytes;      /* of the file as given */
     int max_jpeg_scans;         /* a progressive file can ask for many passes over few bytes */
     size_t max_png_chunk_bytes; /* of any chunk but image data, compressed or not */
-} tsr_image_limits;
+} tsr_picture_limits;
 
 typedef struct tsr_pixel_opts {
     tsr_parity parity;
     bool allow_truncated; /* keep the rows that are there: the rest is grey (JPEG) or empty (PNG) */
-    tsr_image_limits limits;
+    tsr_picture_limits limits;
 } tsr_pixel_opts;
 
-typedef enum tsr_image_format { TSR_IMAGE_RGB, TSR_IMAGE_JPEG, TSR_IMAGE_PNG } tsr_image_format;
+typedef enum tsr_picture_format { TSR_PICTURE_RGB, TSR_PICTURE_JPEG, TSR_PICTURE_PNG } tsr_picture_format;
 
-typedef struct tsr_image {
+typedef struct tsr_picture {
     uint8_t *rgb; /* [height, width, 3], TSR_RGB_SLACK bytes behind it */
     int64_t width, height;
-    tsr_image_format format; /* what it was read from */
-    int orientation;         /* 1 to 8, as found in the file; already applied under TSR_PARITY_VLLM */
-} tsr_image;
+    tsr_picture_format format; /* what it was read from */
+    int orientation;           /* 1 to 8, as found in the file; already applied under TSR_PARITY_VLLM */
+} tsr_picture;
 
 /* Decode a whole file. `out` must be zeroed or closed. `pool` (NULL: none) turns pictures by their orientation.
  *
@@ -57,26 +57,27 @@ typedef struct tsr_image {
  * Threads: any; one caller at a time per pool.
  * Source: Pillow 13.0.0, JpegImagePlugin.py, PngImagePlugin.py, ImageOps.exif_transpose; vLLM, multimodal/image.py.
  */
-TSR_CHECKED tsr_status tsr_image_decode(tsr_image *out, const void *file, size_t bytes,
-                                        const tsr_pixel_opts *opts, tsr_pool *pool);
+TSR_CHECKED tsr_status tsr_picture_decode(tsr_picture *out, const void *file, size_t bytes,
+                                          const tsr_pixel_opts *opts, tsr_pool *pool);
 
 /* A picture of the given size, its pixels not yet written. Errors: TSR_E_NOMEM. */
-TSR_CHECKED tsr_status tsr_image_open(tsr_image *out, int64_t width, int64_t height);
-void tsr_image_close(tsr_image *image); /* a zeroed image is a no-op */
+TSR_CHECKED tsr_status tsr_picture_open(tsr_picture *out, int64_t width, int64_t height);
+void tsr_picture_close(tsr_picture *image); /* a zeroed image is a no-op */
 
 /* The format by the first bytes. Errors: TSR_E_UNSUPPORTED naming a known other format, TSR_E_FORMAT. */
-TSR_CHECKED tsr_status tsr_image_sniff(tsr_image_format *out, const void *file, size_t bytes);
+TSR_CHECKED tsr_status tsr_picture_sniff(tsr_picture_format *out, const void *file, size_t bytes);
 
 /* TSR_E_LIMIT when the file or its picture is too large, TSR_E_FORMAT when a side is 0. For the decoders, before
  * they take memory. */
-TSR_CHECKED tsr_status tsr_image_check_file(const tsr_image_limits *limits, size_t bytes);
-TSR_CHECKED tsr_status tsr_image_check_size(const tsr_image_limits *limits, int64_t width, int64_t height);
+TSR_CHECKED tsr_status tsr_picture_check_file(const tsr_picture_limits *limits, size_t bytes);
+TSR_CHECKED tsr_status tsr_picture_check_size(const tsr_picture_limits *limits, int64_t width,
+                                              int64_t height);
 
 /* Turn and mirror as EXIF orientation 1 to 8 asks; sides swap from 5 on. Errors: TSR_E_NOMEM, the image is then as
  * it was. */
-TSR_CHECKED tsr_status tsr_image_orient(tsr_image *image, int orientation, tsr_pool *pool);
+TSR_CHECKED tsr_status tsr_picture_orient(tsr_picture *image, int orientation, tsr_pool *pool);
 
 /* "JPEG", "PNG", "RGB". */
-const char *tsr_image_format_name(tsr_image_format format);
+const char *tsr_picture_format_name(tsr_picture_format format);
 
 #endif

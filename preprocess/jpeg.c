@@ -182,7 +182,7 @@ static tsr_status find_orientation(tsr_jpeg *j)
     return TSR_OK;
 }
 
-static tsr_status read_header(tsr_jpeg *j, const tsr_image_limits *limits)
+static tsr_status read_header(tsr_jpeg *j, const tsr_picture_limits *limits)
 {
     if (setjmp(j->failed)) return j->status;
     jpeg_create_decompress(&j->info); /* keeps err and client_data, clears the rest */
@@ -191,7 +191,7 @@ static tsr_status read_header(tsr_jpeg *j, const tsr_image_limits *limits)
     jpeg_save_markers(&j->info, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(&j->info, TRUE);
 
-    tsr_status st = tsr_image_check_size(limits, j->info.image_width, j->info.image_height);
+    tsr_status st = tsr_picture_check_size(limits, j->info.image_width, j->info.image_height);
     if (st) return tsr_wrap(st, "JPEG");
     switch (j->info.num_components) {
     case 1:

@@ -9,7 +9,7 @@
 
 typedef struct tsr_jpeg tsr_jpeg;
 
-/* Read the header of a file that stays the caller's until close. Errors: as tsr_image_decode. */
+/* Read the header of a file that stays the caller's until close. Errors: as tsr_picture_decode. */
 TSR_CHECKED tsr_status tsr_jpeg_open(tsr_jpeg **out, const uint8_t *file, size_t bytes,
                                      const tsr_pixel_opts *opts);
 int64_t tsr_jpeg_width(const tsr_jpeg *jpeg);

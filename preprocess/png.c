@@ -83,7 +83,7 @@ static void read_bytes(png_structp png, png_bytep to, size_t n)
 
 /* ---- Header ---- */
 
-static void set_limits(png_reader *r, const tsr_image_limits *limits)
+static void set_limits(png_reader *r, const tsr_picture_limits *limits)
 {
     /* None of these changes a pixel here; a compressed profile could be a bomb, or merely wrong. */
     static const png_byte ignored[] =
@@ -117,7 +117,7 @@ static tsr_status read_header(png_reader *r, const tsr_pixel_opts *opts)
     png_read_info(r->png, r->info);
     r->width = png_get_image_width(r->png, r->info);
     r->height = png_get_image_height(r->png, r->info);
-    tsr_status st = tsr_image_check_size(&opts->limits, r->width, r->height);
+    tsr_status st = tsr_picture_check_size(&opts->limits, r->width, r->height);
     if (st) return tsr_wrap(st, "PNG");
     choose_form(r, opts->parity);
     return TSR_OK;
@@ -189,7 +189,7 @@ static void rgb_of_clipped_grey(uint8_t *pixels, int64_t n)
     }
 }
 
-static tsr_status decode(png_reader *r, tsr_image *out, const tsr_pixel_opts *opts)
+static tsr_status decode(png_reader *r, tsr_picture *out, const tsr_pixel_opts *opts)
 {
     tsr_status st = read_header(r, opts);
     if (st) return st;
@@ -235,12 +235,12 @@ static tsr_status open_reader(png_reader *r)
     return TSR_OK;
 }
 
-tsr_status tsr_png_read(tsr_image *out, const uint8_t *file, size_t bytes, const tsr_pixel_opts *opts)
+tsr_status tsr_png_read(tsr_picture *out, const uint8_t *file, size_t bytes, const tsr_pixel_opts *opts)
 {
     png_reader r = {.file = file, .bytes = bytes};
     tsr_status st = open_reader(&r);
     if (!st) st = decode(&r, out, opts);
     png_destroy_read_struct(&r.png, &r.info, NULL);
-    if (st) tsr_image_close(out);
+    if (st) tsr_picture_close(out);
     return st;
 }

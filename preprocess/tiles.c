@@ -104,7 +104,7 @@ void tsr_tiles_close(tsr_tiles *tiles)
     *tiles = (tsr_tiles){0};
 }
 
-tsr_status tsr_tiles_cut(tsr_tiles *out, const tsr_image *image, const tsr_tile_rule *rule, tsr_pool *pool)
+tsr_status tsr_tiles_cut(tsr_tiles *out, const tsr_picture *image, const tsr_tile_rule *rule, tsr_pool *pool)
 {
     tsr_resize *resize = NULL;
     tsr_status st = open_tiles(out, &resize, image->width, image->height, rule);
@@ -238,7 +238,7 @@ static tsr_status decode_upright(tsr_tiles *out, tsr_jpeg *jpeg, const tsr_tile_
 {
     int64_t width = tsr_jpeg_width(jpeg), height = tsr_jpeg_height(jpeg);
     tsr_resize *resize = NULL;
-    tsr_image image = {0};
+    tsr_picture image = {0};
     tsr_tiles tiles = {0};
     tsr_status st = open_tiles(&tiles, &resize, width, height, rule);
     if (st) goto done;
@@ -247,18 +247,18 @@ static tsr_status decode_upright(tsr_tiles *out, tsr_jpeg *jpeg, const tsr_tile_
         if (st) goto done;
         tsr_resize_finish(resize, pool);
     } else {
-        st = tsr_image_open(&image, width, height);
+        st = tsr_picture_open(&image, width, height);
         if (!st) st = tsr_jpeg_rows(jpeg, image.rgb, height);
         if (st) goto done;
         tsr_resize_picture(resize, image.rgb, pool);
     }
-    tiles.format = TSR_IMAGE_JPEG;
+    tiles.format = TSR_PICTURE_JPEG;
     tiles.orientation = tsr_jpeg_orientation(jpeg);
     *out = tiles;
 
 done:
     tsr_resize_close(resize);
-    tsr_image_close(&image);
+    tsr_picture_close(&image);
     if (st) tsr_tiles_close(&tiles);
     return st;
 }
@@ -266,13 +266,13 @@ done:
 tsr_status tsr_tiles_decode(tsr_tiles *out, const void *file, size_t bytes, const tsr_pixel_opts *opts,
                             const tsr_tile_rule *rule, tsr_pool *pool)
 {
-    tsr_image_format format;
+    tsr_picture_format format;
     tsr_status st = check_rule(rule);
-    if (!st) st = tsr_image_check_file(&opts->limits, bytes);
-    if (!st) st = tsr_image_sniff(&format, file, bytes);
+    if (!st) st = tsr_picture_check_file(&opts->limits, bytes);
+    if (!st) st = tsr_picture_sniff(&format, file, bytes);
     if (st) return st;
 
-    if (format == TSR_IMAGE_JPEG) {
+    if (format == TSR_PICTURE_JPEG) {
         tsr_jpeg *jpeg = NULL;
         st = tsr_jpeg_open(&jpeg, file, bytes, opts);
         if (st) return st;
@@ -282,10 +282,10 @@ tsr_status tsr_tiles_decode(tsr_tiles *out, const void *file, size_t bytes, cons
         if (upright) return st;
     }
 
-    tsr_image image = {0};
-    st = tsr_image_decode(&image, file, bytes, opts, pool);
+    tsr_picture image = {0};
+    st = tsr_picture_decode(&image, file, bytes, opts, pool);
     if (st) return st;
     st = tsr_tiles_cut(out, &image, rule, pool);
-    tsr_image_close(&image);
+    tsr_picture_close(&image);
     return st;
 }

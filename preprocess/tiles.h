@@ -39,15 +39,15 @@ typedef struct tsr_tiles {
     uint8_t *data; /* [n_tiles, tile_size, tile_size, 3] u8 RGB, dense; row by row, thumbnail last */
     int n_tiles, tile_size;
     int columns, rows;
-    int64_t width, height;   /* of the picture, after orientation */
-    tsr_image_format format; /* of the file */
-    int orientation;         /* found in the file; applied under TSR_PARITY_VLLM */
+    int64_t width, height;     /* of the picture, after orientation */
+    tsr_picture_format format; /* of the file */
+    int orientation;           /* found in the file; applied under TSR_PARITY_VLLM */
 } tsr_tiles;
 
 /* Decode a file and cut it. `out` must be zeroed or closed. With two threads or more a JPEG that needs no turning is
  * resized while its rows arrive; the result is the same. `pool` may be NULL.
  *
- * Errors: as tsr_image_decode and tsr_tiling_pick.
+ * Errors: as tsr_picture_decode and tsr_tiling_pick.
  * Threads: any; one caller at a time per pool.
  */
 TSR_CHECKED tsr_status tsr_tiles_decode(tsr_tiles *out, const void *file, size_t bytes,
@@ -55,7 +55,7 @@ TSR_CHECKED tsr_status tsr_tiles_decode(tsr_tiles *out, const void *file, size_t
                                         tsr_pool *pool);
 
 /* Cut a decoded picture, which stays the caller's. */
-TSR_CHECKED tsr_status tsr_tiles_cut(tsr_tiles *out, const tsr_image *image, const tsr_tile_rule *rule,
+TSR_CHECKED tsr_status tsr_tiles_cut(tsr_tiles *out, const tsr_picture *image, const tsr_tile_rule *rule,
                                      tsr_pool *pool);
 void tsr_tiles_close(tsr_tiles *tiles); /* zeroed tiles are a no-op */
 

@@ -19,7 +19,7 @@ static int64_t number(const cJSON *object, const char *key)
 }
 
 /* Where the pixels are committed too, say which one is wrong. */
-static void name_first_difference(const tsr_image *image, const cJSON *wanted)
+static void name_first_difference(const tsr_picture *image, const cJSON *wanted)
 {
     const cJSON *raw = cJSON_GetObjectItemCaseSensitive(wanted, "raw");
     if (!raw) return;
@@ -29,7 +29,8 @@ static void name_first_difference(const tsr_image *image, const cJSON *wanted)
         if (image->rgb[i] == pixels[i]) continue;
         size_t pixel = i / 3;
         print_error("  first difference: pixel (%zu, %zu) channel %zu is %d, wanted %d\n",
-                    pixel % (size_t)image->width, pixel / (size_t)image->width, i % 3, image->rgb[i], pixels[i]);
+                    pixel % (size_t)image->width, pixel / (size_t)image->width, i % 3, image->rgb[i],
+                    pixels[i]);
         break;
     }
     free(pixels);
@@ -40,8 +41,8 @@ static int check_one(const char *name, const cJSON *wanted, tsr_parity parity, t
     size_t bytes;
     unsigned char *file = px_read(name, &bytes);
     const tsr_pixel_opts opts = {.parity = parity};
-    tsr_image image = {0};
-    tsr_status st = tsr_image_decode(&image, file, bytes, &opts, pool);
+    tsr_picture image = {0};
+    tsr_status st = tsr_picture_decode(&image, file, bytes, &opts, pool);
     free(file);
     if (st) {
         print_error("%s: %s\n", name, tsr_message());
@@ -57,7 +58,7 @@ static int check_one(const char *name, const cJSON *wanted, tsr_parity parity, t
         name_first_difference(&image, wanted);
         wrong = 1;
     }
-    tsr_image_close(&image);
+    tsr_picture_close(&image);
     return wrong;
 }
 
