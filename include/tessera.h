@@ -243,8 +243,8 @@ typedef void tsr_trace_fn(void *user, const char *name, const char *type, const 
 TSR_API void tsr_engine_trace(tsr_engine *engine, tsr_trace_fn *listener, void *user);
 
 /* Write an array as a .npy file, whole or not at all; type, shape and data as a trace gives them. */
-TSR_API TSR_USE_RESULT tsr_status tsr_array_write(const char *path, const char *type, const int64_t *shape, int n_dims,
-                                                const void *data);
+TSR_API TSR_USE_RESULT tsr_status tsr_array_write(const char *path, const char *type, const int64_t *shape,
+                                                  int n_dims, const void *data);
 
 /* Work done since the engine opened or the counters were cleared; entry i, NULL past the end. */
 typedef struct tsr_counter {

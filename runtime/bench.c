@@ -1,0 +1,97 @@
+/* runtime/bench.c: traces, made-up state, and the ceilings of this machine. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernels/backend.h"
+#include "runtime/engine.h"
+
+void tsr_engine_trace(tsr_engine *e, tsr_trace_fn *listener, void *user)
+{
+    tsr_tracer_close(e->tracer);
+    e->tracer = NULL;
+    /* Without memory for the tracer's few bytes nobody listens; the arrays would not have fitted either. */
+    if (listener && tsr_tracer_open(&e->tracer, listener, user)) e->tracer = NULL;
+}
+
+/* ---------------------------------------------------------------- made-up state ------------------------- */
+
+/* Pairs of bf16 numbers between 2^-7 and 2^-4 with random signs: read as bf16 they are two such numbers, read as
+ * f32 they are the second one, so one fill serves every layout. */
+static void fill_random(void *to, size_t bytes, uint64_t seed)
+{
+    uint16_t *h = to;
+    uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+    for (size_t i = 0; i < bytes / 2; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        h[i] = (uint16_t)((x & 0x8000) | (0x3c00 + (x >> 16) % 0x180));
+    }
+}
+
+tsr_status tsr_session_randomise(tsr_session *s, int64_t n_tokens, uint64_t seed)
+{
+    const tsr_engine *e = s->engine;
+    if (n_tokens < 1 || n_tokens > e->sizes.n_ctx)
+        return tsr_fail(TSR_E_CONTEXT, "%lld tokens; 1 to %lld fit the context", (long long)n_tokens,
+                        (long long)e->sizes.n_ctx);
+    size_t bytes = tsr_seq_saved_bytes(e->state, n_tokens);
+    void *state = tsr_alloc(bytes);
+    if (!state) return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of state", bytes);
+    fill_random(state, bytes, seed);
+    tsr_status st = tsr_seq_restore(&s->seq, state, bytes, n_tokens);
+    tsr_free(state);
+    s->past.n = 0;
+    for (int64_t i = 0; !st && i < n_tokens; i++)
+        st = tsr_ids_push(&s->past, (int32_t)(1 + i % (e->model->lm_config.vocab - 1)));
+    return st;
+}
+
+/* ---------------------------------------------------------------- ceilings ------------------------------ */
+
+enum { SLAB = 1 << 20 };
+
+typedef struct reading {
+    const unsigned char *data;
+    size_t bytes;
+    uint64_t sums[TSR_MAX_THREADS][8]; /* one cache line each, so that the reads cannot be left out */
+} reading;
+
+static void read_slab(void *arg, int64_t task, int worker)
+{
+    reading *r = arg;
+    const uint64_t *at = (const uint64_t *)(const void *)(r->data + (size_t)task * SLAB);
+    uint64_t sum[8] = {0};
+    for (size_t i = 0; i < SLAB / sizeof *at; i += 8)
+        for (int lane = 0; lane < 8; lane++) sum[lane] += at[i + (size_t)lane];
+    for (int lane = 0; lane < 8; lane++) r->sums[worker][lane] += sum[lane];
+}
+
+tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
+{
+    /* The largest block the model has in memory: the decoder's, or its first shard. */
+    const tsr_loaded *lm = tsr_lm_loaded(e->model->lm);
+    reading *r = tsr_calloc(1, sizeof *r);
+    if (!r) return tsr_fail(TSR_E_NOMEM, "no memory to measure a read rate");
+    r->data = lm->block;
+    r->bytes = lm->block_bytes;
+    for (int64_t i = 0; e->model->files && i < tsr_safetensors_shards(e->model->files); i++) {
+        const unsigned char *header;
+        size_t header_bytes, file_bytes;
+        tsr_safetensors_header(e->model->files, i, &header, &header_bytes, &file_bytes);
+        if (file_bytes <= r->bytes) continue;
+        r->data = (const unsigned char *)(((uintptr_t)header + 63) & ~(uintptr_t)63);
+        r->bytes = file_bytes - 128;
+    }
+    int64_t n = (int64_t)(r->bytes / SLAB);
+    tsr_status st = TSR_OK;
+    if (n < 256) {
+        st = tsr_fail(TSR_E_UNSUPPORTED, "%s has too few weights to measure a read rate on", e->model->name);
+    } else {
+        double began = tsr_seconds();
+        tsr_pool_run(e->pool, n, read_slab, r);
+        *bytes_per_second = (double)n * SLAB / (tsr_seconds() - began);
+    }
+    tsr_free(r);
+    return st;
+}

@@ -1,0 +1,231 @@
+/* runtime/engine.c: working memory, measured by running the same work dry. */
+#include "runtime/engine.h"
+
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+enum {
+    DEFAULT_CONTEXT = 8192, /* when the checkpoint allows as much */
+    DEFAULT_ROWS = 512,
+    DEFAULT_IMAGES = 64,
+    MAX_SESSIONS = 1 << 20,
+    MAX_ROWS = 65536
+};
+
+double tsr_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static tsr_status in_range(const char *what, int64_t value, int64_t high)
+{
+    if (value >= 0 && value <= high) return TSR_OK;
+    return tsr_fail(TSR_E_ARG, "%s: %lld was found; 1 to %lld are possible", what, (long long)value,
+                    (long long)high);
+}
+
+tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine_opts *opts)
+{
+    static const tsr_engine_opts none;
+    if (!opts) opts = &none;
+    tsr_status st = in_range("context size", opts->n_ctx, TSR_LM_MAX_CONTEXT);
+    if (!st) st = in_range("sessions", opts->n_sessions, MAX_SESSIONS);
+    if (!st) st = in_range("rows of one step", opts->max_rows, MAX_ROWS);
+    if (!st) st = in_range("images of one request", opts->max_images, TSR_LM_MAX_CONTEXT);
+    if (st) return st;
+
+    int64_t trained = m->lm_config.max_context;
+    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images};
+    if (!s.n_ctx) s.n_ctx = trained && trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (trained && s.n_ctx > trained)
+        tsr_log(TSR_LOG_WARN, "a context of %lld tokens is more than the %lld this model was trained with",
+                (long long)s.n_ctx, (long long)trained);
+    if (!s.n_sessions) s.n_sessions = 1;
+    if (!s.max_rows) s.max_rows = DEFAULT_ROWS;
+    if (s.max_rows > s.n_ctx) s.max_rows = s.n_ctx;
+    if (!s.max_images) s.max_images = DEFAULT_IMAGES;
+    *out = s;
+    return TSR_OK;
+}
+
+/* One step of the decoder and the choice of a token, on a dry queue. */
+static void walk_step(const tsr_model *m, tsr_queue *q, tsr_step step)
+{
+    tsr_mark mark = tsr_scratch_mark(q);
+    step.seen_words = (m->lm_config.vocab + 31) / 32;
+    tsr_view logits = tsr_scratch(q, TSR_F32, step.n_logits, m->lm_config.vocab);
+    tsr_view no_rows = tsr_view_of(NULL, q->type, 0, 0);
+    tsr_lm_forward(m->lm, q, logits, no_rows, NULL, &step);
+    tsr_sample(q, &step, logits);
+    tsr_scratch_release(q, mark);
+}
+
+static void walk_vision(const tsr_model *m, tsr_queue *q)
+{
+    tsr_grid grid = tsr_internvit_grid(m->vit);
+    int64_t patches = TSR_VISION_BATCH * grid.rows * grid.cols;
+    tsr_mark mark = tsr_scratch_mark(q);
+    tsr_view tiles = tsr_view_of(NULL, TSR_U8, TSR_VISION_BATCH, 3 * m->cut.tile * m->cut.tile);
+    tsr_view out = tsr_scratch(q, q->type, patches, m->vit_config.d_model);
+    tsr_internvit_encode(m->vit, q, out, tiles);
+    tsr_view rows = tsr_view_of(NULL, q->type, patches / 4, m->lm_config.d_model);
+    tsr_projector_forward(m->projector, q, rows, out, grid);
+    tsr_scratch_release(q, mark);
+}
+
+static tsr_status measure_scratch(size_t *out, const tsr_model *m, tsr_sizes s)
+{
+    tsr_queue *q = NULL;
+    tsr_status st = tsr_queue_open(&q, &m->ops, NULL, m->type, 0);
+    if (st) return st;
+    walk_step(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, 1));
+    walk_step(m, q, tsr_step_shape(s.n_sessions, 1, s.n_ctx, s.n_sessions));
+    if (m->has_vision) walk_vision(m, q);
+    st = tsr_queue_sync(q);
+    *out = q->scratch.peak;
+    tsr_queue_close(q);
+    return st;
+}
+
+static tsr_state_opts state_opts(const tsr_model *m, tsr_sizes s)
+{
+    int64_t pages = (s.n_ctx + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
+    return (tsr_state_opts){.n_slots = s.n_sessions + 1, /* one for checkpoints within a call */
+                            .n_pages = (s.n_sessions + 1) * pages,
+                            .conv_type = m->type,
+                            .kv_type = tsr_lm_kv_type(m->lm)};
+}
+
+static int64_t machine_memory(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) ? 0 : (int64_t)info.totalram * (int64_t)info.mem_unit;
+}
+
+/* A size for people and comparisons: saturating instead of wrapping. */
+static int64_t as_int64(size_t bytes)
+{
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+}
+
+tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
+{
+    size_t scratch;
+    tsr_status st = measure_scratch(&scratch, m, s);
+    if (st) return st;
+    tsr_state_sizes sizes = tsr_state_measure(&m->lm_config, state_opts(m, s));
+    int64_t pages = (s.n_ctx + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
+    size_t block = tsr_lm_loaded(m->lm)->block_bytes, weights = tsr_lm_loaded(m->lm)->weight_bytes;
+    if (m->has_vision) {
+        block += tsr_internvit_loaded(m->vit)->block_bytes + tsr_projector_loaded(m->projector)->block_bytes;
+        weights +=
+            tsr_internvit_loaded(m->vit)->weight_bytes + tsr_projector_loaded(m->projector)->weight_bytes;
+    }
+    tsr_plan p = {.weight_file_bytes = weights > block ? as_int64(weights - block) : 0,
+                  .weight_block_bytes = as_int64(block),
+                  .state_bytes = as_int64(sizes.slot_bytes),
+                  .kv_bytes_per_token = as_int64(sizes.page_bytes / TSR_PAGE_TOKENS),
+                  .kv_bytes = as_int64(tsr_mul((size_t)pages, sizes.page_bytes)),
+                  .scratch_bytes = as_int64(scratch),
+                  .n_ctx = s.n_ctx,
+                  .n_sessions = s.n_sessions,
+                  .memory_bytes = machine_memory()};
+    size_t total = tsr_add(tsr_add(weights > block ? weights : block, scratch), sizes.total);
+    p.total_bytes = as_int64(total);
+    *out = p;
+    return TSR_OK;
+}
+
+tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_opts *opts)
+{
+    tsr_sizes sizes;
+    tsr_status st = tsr_engine_sizes(&sizes, model, opts);
+    if (st) return st;
+    tsr_engine *e = tsr_calloc(1, sizeof *e);
+    if (!e) return tsr_fail(TSR_E_NOMEM, "no memory for an engine");
+    e->model = model;
+    e->sizes = sizes;
+
+    st = tsr_engine_measure(&e->memory, model, sizes);
+    if (!st) st = tsr_pool_open(&e->pool, model->n_threads);
+    if (!st)
+        st = tsr_queue_open(&e->queue, &model->ops, e->pool, model->type, (size_t)e->memory.scratch_bytes);
+    if (!st) st = tsr_state_open(&e->state, e->queue, &model->lm_config, state_opts(model, sizes));
+    if (!st) st = tsr_seq_open(&e->spare, e->state, sizes.n_ctx);
+    tsr_stepper_limits limits = {
+        .max_rows = sizes.max_rows > sizes.n_sessions ? sizes.max_rows : sizes.n_sessions,
+        .max_seqs = sizes.n_sessions,
+        .max_logits = sizes.max_rows > sizes.n_sessions ? sizes.max_rows : sizes.n_sessions,
+        .max_context = sizes.n_ctx};
+    if (!st) st = tsr_stepper_open(&e->stepper, e->state, limits);
+    if (!st && !(e->chunk = tsr_calloc((size_t)sizes.max_rows, sizeof *e->chunk)))
+        st = tsr_fail(TSR_E_NOMEM, "no memory for a step of %lld rows", (long long)sizes.max_rows);
+    if (st) {
+        tsr_engine_close(e);
+        return st;
+    }
+    e->queue->unfused = opts && opts->unfused;
+    e->queue->timed = opts && opts->timed;
+    *out = e;
+    return TSR_OK;
+}
+
+void tsr_engine_close(tsr_engine *e)
+{
+    if (!e) return;
+    assert(e->n_open == 0);
+    tsr_tracer_close(e->tracer);
+    tsr_stepper_close(e->stepper);
+    tsr_seq_close(&e->spare);
+    tsr_state_close(e->state);
+    tsr_queue_close(e->queue);
+    tsr_pool_close(e->pool);
+    tsr_free(e->chunk);
+    tsr_free(e);
+}
+
+tsr_plan tsr_engine_memory(const tsr_engine *e)
+{
+    return e->memory;
+}
+
+const tsr_counter *tsr_engine_counter(const tsr_engine *engine, int i)
+{
+    if (i < 0 || i >= TSR_N_OPS) return NULL;
+    tsr_engine *e = (tsr_engine *)(uintptr_t)engine; /* the counter is a buffer, not state */
+    const tsr_op_count *c = &e->queue->counts[i];
+    e->counter = (tsr_counter){tsr_op_name((tsr_op_id)i), c->calls, c->flops, c->bytes, c->seconds};
+    return &e->counter;
+}
+
+void tsr_engine_counters_clear(tsr_engine *e)
+{
+    memset(e->queue->counts, 0, sizeof e->queue->counts);
+}
+
+tsr_status tsr_plan_model(tsr_plan *out, const char *path, const tsr_model_opts *model_opts,
+                          const tsr_engine_opts *opts)
+{
+    tsr_model *m = NULL;
+    tsr_sizes sizes;
+    tsr_plan plan;
+    tsr_status st = tsr_model_sketch(&m, path, model_opts);
+    if (!st) st = tsr_engine_sizes(&sizes, m, opts);
+    if (!st) st = tsr_engine_measure(&plan, m, sizes);
+    if (!st) {
+        if (opts && opts->memory_bytes > 0) plan.memory_bytes = opts->memory_bytes;
+        int64_t each = plan.state_bytes + plan.kv_bytes;
+        int64_t fixed = plan.total_bytes - sizes.n_sessions * each;
+        int64_t room = plan.memory_bytes - fixed;
+        plan.sessions_that_fit = room > 0 && each > 0 ? room / each : 0;
+        *out = plan;
+    }
+    tsr_model_close(m);
+    return st;
+}
