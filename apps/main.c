@@ -23,6 +23,8 @@ const command commands[] = {
      "tessera trace --image sign.png -p \"Read it.\" -o out", G_RUN | G_IMAGE | G_TRACE | G_OUT, run_trace},
     {"tokenize", "[-p TEXT | -f FILE]", "Text to token ids, as JSON, and back with --decode.",
      "echo \"Hello\" | tessera tokenize", G_MODEL | G_TOKENIZE, run_tokenize},
+    {"bench", "", "The speed of each stage beside its floor.", "tessera bench --synthetic 8b",
+     G_RUN | G_BENCH | G_JSON, run_bench},
 };
 const int n_commands = sizeof commands / sizeof commands[0];
 

@@ -95,3 +95,9 @@ tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
     tsr_free(r);
     return st;
 }
+
+tsr_status tsr_engine_product_rate(tsr_engine *e, int64_t rows, int vision, double *flops_per_second)
+{
+    (void)rows, (void)vision, (void)flops_per_second;
+    return tsr_fail(TSR_E_UNSUPPORTED, "%s: no matrix library in this build", e->model->name);
+}

@@ -326,6 +326,24 @@ static tsr_status open_chat(tsr_model *m, const tsr_model_opts *o)
                              m->generation ? tsr_json_root(m->generation) : NULL);
 }
 
+/* Tokenizer and prompt format. A checkpoint without a tokenizer takes ids only. */
+static tsr_status open_text(tsr_model *m, const tsr_model_opts *o)
+{
+    char *path = tsr_path_join(m->path, "tokenizer.json");
+    if (!path) return tsr_fail(TSR_E_NOMEM, "no memory for the path of tokenizer.json");
+    bool there = !access(path, F_OK);
+    tsr_free(path);
+    if (!there) {
+        tsr_log(TSR_LOG_WARN, "%s has no tokenizer.json: it takes token ids, but no text", m->path);
+        return TSR_OK;
+    }
+    tsr_status st = tsr_tokenizer_open(&m->tokenizer, m->path);
+    if (!st && tsr_tokenizer_vocab(m->tokenizer) > m->lm_config.vocab)
+        tsr_log(TSR_LOG_INFO, "the tokenizer has %d ids, the model %lld; those past it are never sampled",
+                tsr_tokenizer_vocab(m->tokenizer), (long long)m->lm_config.vocab);
+    return st ? st : open_chat(m, o);
+}
+
 /* The lines of CARD.md under its heading "Scope", at most three. */
 static tsr_status read_card(tsr_model *m)
 {
@@ -394,8 +412,7 @@ tsr_status tsr_model_open(tsr_model **out, const char *path, const tsr_model_opt
     if (!st) st = read_generation(m);
     if (!st) st = tsr_safetensors_open(&m->files, m->path);
     if (!st) st = load(m, (tsr_loader_opts){.files = m->files});
-    if (!st) st = tsr_tokenizer_open(&m->tokenizer, m->path);
-    if (!st) st = open_chat(m, o);
+    if (!st) st = open_text(m, o);
     if (!st) st = tsr_pool_open(&m->pool, m->n_threads);
     if (!st) st = read_card(m);
     if (st) {

@@ -60,6 +60,7 @@ static gathered *find(tsr_tracer *t, const char *name, int64_t cols)
 
 static float element(tsr_view v, int64_t row, int64_t col)
 {
+    if (v.type == TSR_I32) return (float)((const int32_t *)tsr_row(v, row))[col]; /* expert ids: exact */
     float x = tsr_load(tsr_row(v, row), v.type, col);
     if (v.scaled == TSR_SCALE_NONE) return x;
     int64_t at = v.scaled == TSR_SCALE_BLOCK ? col / TSR_SCALE_BLOCK_COLS : 0;
