@@ -4,8 +4,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/alloc.h"
-
 enum { ORIENTATION = 0x0112, ENTRY_BYTES = 12 };
 
 typedef struct tiff {
@@ -104,29 +102,22 @@ static int hex_digit(char c)
     return -1;
 }
 
-int tsr_raw_profile_orientation(const char *text, size_t bytes)
+int tsr_raw_profile_orientation(char *text, size_t bytes)
 {
-    const char *end = text + bytes;
+    char *end = text + bytes;
     for (int line = 0; line < 3; line++) { /* an empty line, "exif", the length */
         text = memchr(text, '\n', (size_t)(end - text));
         if (!text) return 0;
         text++;
     }
-    uint8_t *exif = tsr_alloc((size_t)(end - text) / 2);
-    if (!exif) return 0;
+    uint8_t *exif = (uint8_t *)text; /* two digits make a byte: writing stays behind reading */
     size_t n = 0;
     int high = -1;
     for (; text < end; text++) {
         int digit = hex_digit(*text);
         if (digit < 0) continue;
-        if (high < 0) {
-            high = digit;
-        } else {
-            exif[n++] = (uint8_t)(high << 4 | digit);
-            high = -1;
-        }
+        if (high >= 0) exif[n++] = (uint8_t)(high << 4 | digit);
+        high = high < 0 ? digit : -1;
     }
-    int orientation = tsr_exif_orientation(exif, n);
-    tsr_free(exif);
-    return orientation;
+    return tsr_exif_orientation(exif, n);
 }

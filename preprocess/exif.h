@@ -16,7 +16,8 @@ int tsr_exif_orientation(const uint8_t *exif, size_t bytes);
 /* The same from the text of an XMP packet: the first tiff:Orientation, as attribute or element. */
 int tsr_xmp_orientation(const char *text, size_t bytes);
 
-/* The same from the text of ImageMagick's "Raw profile type exif": a name, a length and hex digits. */
-int tsr_raw_profile_orientation(const char *text, size_t bytes);
+/* The same from the text of ImageMagick's "Raw profile type exif": a name, a length and hex digits, which are decoded
+ * in place. */
+int tsr_raw_profile_orientation(char *text, size_t bytes);
 
 #endif

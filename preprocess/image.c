@@ -29,7 +29,7 @@ static const signature others[] = {
     {"PDF", 0, 5, "%PDF-"},
     {"AVIF", 4, 8, "ftypavif"},
     {"AVIF", 4, 8, "ftypavis"},
-    {"HEIC", 4, 8, "ftyphei"},
+    {"HEIC", 4, 7, "ftyphei"},
     {"HEIC", 4, 8, "ftypmif1"},
     {"HEIC", 4, 8, "ftypmsf1"},
     {"JPEG 2000", 0, 8, "\0\0\0\014jP  "},

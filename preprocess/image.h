@@ -31,7 +31,7 @@ typedef struct tsr_picture_limits {
     int64_t max_side;           /* each of width and height; never above 2^24 */
     size_t max_file_bytes;      /* of the file as given */
     int max_jpeg_scans;         /* a progressive file can ask for many passes over few bytes */
-    size_t max_png_chunk_bytes; /* of any chunk but image data, compressed or not */
+    size_t max_png_chunk_bytes; /* of a chunk of metadata, also when expanded; a larger one is skipped */
 } tsr_picture_limits;
 
 typedef struct tsr_pixel_opts {

@@ -112,43 +112,61 @@ static void count_scans(j_common_ptr info)
 
 /* ---- Header ---- */
 
-/* The kind of JPEG, by the code of its start-of-frame marker; 0 when there is none to be found. Markers are walked
- * here because the library's versions differ in what they accept: 3.0 decodes lossless files, arithmetic coding
- * depends on how it was built. */
-static int frame_marker(const uint8_t *file, size_t bytes, int *precision)
+/* The start-of-frame segment: its marker's code, then what the bytes say. */
+typedef struct frame {
+    int code; /* 0: none was found */
+    int precision;
+    int64_t width, height;
+} frame;
+
+/* Markers are walked here because the library's versions differ in what they accept (3.0 decodes lossless files,
+ * arithmetic coding depends on how it was built), and so that a size is refused before any work. Files that are
+ * beyond this walk are left to the library's own words. */
+static frame find_frame(const uint8_t *file, size_t bytes)
 {
+    enum { SEGMENT = 4, PRECISION_AT = 4, HEIGHT_AT = 5, WIDTH_AT = 7, FRAME_BYTES = 9 };
     size_t at = 2;
-    while (bytes - at >= 5) {
-        if (file[at] != 0xff) return 0;
-        int code = file[at + 1];
+    while (bytes - at >= SEGMENT && file[at] == 0xff) {
+        const uint8_t *marker = file + at;
+        int code = marker[1];
         if (code == 0xff) { /* fill */
             at++;
             continue;
         }
         if (code >= 0xc0 && code <= 0xcf && code != 0xc4 && code != 0xc8 && code != 0xcc) {
-            *precision = file[at + 4];
-            return code;
+            if (bytes - at < FRAME_BYTES) break;
+            return (frame){code, marker[PRECISION_AT], marker[WIDTH_AT] << 8 | marker[WIDTH_AT + 1],
+                           marker[HEIGHT_AT] << 8 | marker[HEIGHT_AT + 1]};
         }
-        if (code == 0xda || code == JPEG_EOI) return 0;
-        size_t length = (size_t)file[at + 2] << 8 | file[at + 3];
-        if (length < 2 || length + 2 > bytes - at) return 0;
+        size_t length = (size_t)marker[2] << 8 | marker[3];
+        if (code == 0xda || code == JPEG_EOI || length < 2 || length + 2 > bytes - at) break;
         at += length + 2;
     }
-    return 0;
+    return (frame){0};
 }
 
-static tsr_status check_kind(const uint8_t *file, size_t bytes)
+static tsr_status check_frame(const uint8_t *file, size_t bytes, const tsr_picture_limits *limits)
 {
-    int precision = 8;
-    int code = frame_marker(file, bytes, &precision);
-    if (code == 0xc3 || code == 0xc7 || code == 0xcb || code == 0xcf)
-        return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: lossless; baseline and progressive files are read");
-    if (code >= 0xc9)
-        return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: arithmetic coding; files with Huffman coding are read");
-    if (code >= 0xc5)
+    frame f = find_frame(file, bytes);
+    switch (f.code) {
+    case 0: return TSR_OK;
+    case 0xc0:
+    case 0xc1:
+    case 0xc2: break;
+    case 0xc3:
+    case 0xc7:
+    case 0xcb:
+    case 0xcf: return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: lossless; baseline and progressive files are read");
+    case 0xc5:
+    case 0xc6:
         return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: hierarchical; baseline and progressive files are read");
-    if (precision != 8) return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: %d bits per sample; 8 are read", precision);
-    return TSR_OK;
+    default:
+        return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: arithmetic coding; files with Huffman coding are read");
+    }
+    if (f.precision != 8)
+        return tsr_fail(TSR_E_UNSUPPORTED, "JPEG: %d bits per sample; 8 are read", f.precision);
+    tsr_status st = tsr_picture_check_size(limits, f.width, f.height);
+    return st ? tsr_wrap(st, "JPEG") : TSR_OK;
 }
 
 static bool starts_with(const struct jpeg_marker_struct *m, const char *prefix, size_t bytes)
@@ -215,7 +233,7 @@ static tsr_status read_header(tsr_jpeg *j, const tsr_picture_limits *limits)
 
 tsr_status tsr_jpeg_open(tsr_jpeg **out, const uint8_t *file, size_t bytes, const tsr_pixel_opts *opts)
 {
-    tsr_status st = check_kind(file, bytes);
+    tsr_status st = check_frame(file, bytes, &opts->limits);
     if (st) return st;
     tsr_jpeg *j = tsr_calloc(1, sizeof *j);
     if (!j) return tsr_fail(TSR_E_NOMEM, "JPEG: no memory for a decoder");

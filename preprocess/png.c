@@ -6,6 +6,7 @@
  */
 #include "preprocess/png.h"
 
+#include <assert.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,11 @@
 #include "preprocess/exif.h"
 #include "preprocess/resize.h"
 
-enum { MAX_ANCILLARY_CHUNKS = 128 };
+enum {
+    MAX_ANCILLARY_CHUNKS = 128,
+    READ_AT_ONCE =
+        1024 /* bytes of image data that libpng asks for; a truncated file loses no more of its last */
+};
 
 typedef struct png_reader {
     png_structp png;
@@ -31,6 +36,7 @@ typedef struct png_reader {
     bool no_memory; /* libpng goes on without optional chunks; we do not */
 
     int64_t width, height;
+    char warning[128];
     bool clip_grey; /* 16-bit grey, as stored */
 } png_reader;
 
@@ -45,6 +51,8 @@ static void fail_library(png_structp png, png_const_charp message)
     else if (r->ended)
         r->status = tsr_fail(TSR_E_FORMAT,
                              "PNG: truncated: the file of %zu bytes ends before the picture does", r->bytes);
+    else if (r->warning[0])
+        r->status = tsr_fail(TSR_E_FORMAT, "PNG: %s (%s)", message, r->warning);
     else
         r->status = tsr_fail(TSR_E_FORMAT, "PNG: %s", message);
     longjmp(r->failed, 1);
@@ -52,7 +60,9 @@ static void fail_library(png_structp png, png_const_charp message)
 
 static void note_warning(png_structp png, png_const_charp message)
 {
-    (void)png;
+    png_reader *r = png_get_error_ptr(png);
+    snprintf(r->warning, sizeof r->warning, "%s",
+             message); /* errors are often explained by the warning before */
     tsr_log(TSR_LOG_DEBUG, "PNG: %s", message);
 }
 
@@ -92,6 +102,7 @@ static void set_limits(png_reader *r, const tsr_picture_limits *limits)
     png_set_chunk_malloc_max(r->png, limits->max_png_chunk_bytes ? limits->max_png_chunk_bytes
                                                                  : TSR_MAX_PNG_CHUNK_BYTES);
     png_set_chunk_cache_max(r->png, MAX_ANCILLARY_CHUNKS);
+    png_set_compression_buffer_size(r->png, READ_AT_ONCE);
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours are checked with better words */
 }
 
@@ -110,15 +121,30 @@ static void choose_form(png_reader *r, tsr_parity parity)
     png_read_update_info(r->png, r->info);
 }
 
+static int64_t big_endian(const uint8_t *b)
+{
+    return (int64_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+}
+
+/* The size stands at a fixed place. Checking it before libpng sees the file gives better words, and no work. */
+static tsr_status check_size(png_reader *r, const tsr_picture_limits *limits)
+{
+    enum { WIDTH_AT = 16, HEIGHT_AT = 20 };
+    if (r->bytes < HEIGHT_AT + 4 || memcmp(r->file + 12, "IHDR", 4))
+        return TSR_OK; /* libpng will say what is wrong */
+    r->width = big_endian(r->file + WIDTH_AT);
+    r->height = big_endian(r->file + HEIGHT_AT);
+    tsr_status st = tsr_picture_check_size(limits, r->width, r->height);
+    return st ? tsr_wrap(st, "PNG") : TSR_OK;
+}
+
 static tsr_status read_header(png_reader *r, const tsr_pixel_opts *opts)
 {
     if (setjmp(r->failed)) return r->status;
     set_limits(r, &opts->limits);
     png_read_info(r->png, r->info);
-    r->width = png_get_image_width(r->png, r->info);
-    r->height = png_get_image_height(r->png, r->info);
-    tsr_status st = tsr_picture_check_size(&opts->limits, r->width, r->height);
-    if (st) return tsr_wrap(st, "PNG");
+    assert(png_get_image_width(r->png, r->info) == r->width &&
+           png_get_image_height(r->png, r->info) == r->height);
     choose_form(r, opts->parity);
     return TSR_OK;
 }
@@ -156,7 +182,7 @@ static int find_orientation(png_reader *r)
     int n_texts = 0, xmp = 0;
     png_get_text(r->png, r->info, &texts, &n_texts);
     for (int i = 0; i < n_texts; i++) {
-        const char *text = texts[i].text;
+        char *text = texts[i].text;
         if (!text) continue;
         if (!strcmp(texts[i].key, "XML:com.adobe.xmp")) xmp = tsr_xmp_orientation(text, strlen(text));
         if (!has_exif && !strcmp(texts[i].key, "Raw profile type exif"))
@@ -191,7 +217,8 @@ static void rgb_of_clipped_grey(uint8_t *pixels, int64_t n)
 
 static tsr_status decode(png_reader *r, tsr_picture *out, const tsr_pixel_opts *opts)
 {
-    tsr_status st = read_header(r, opts);
+    tsr_status st = check_size(r, &opts->limits);
+    if (!st) st = read_header(r, opts);
     if (st) return st;
 
     size_t stride = png_get_rowbytes(r->png, r->info);

@@ -242,7 +242,7 @@ def write_jpegs(w):
     # damaged, and complete: libjpeg warns, Pillow takes it
     plain = jpeg(scene(97, 61), quality=90)
     middle = len(plain) * 2 // 3
-    w.add("jpeg-damaged.jpg", plain[:middle] + b"\x5a\xa5" * 8 + plain[middle + 16 :])
+    w.add("jpeg-damaged.jpg", plain[:middle] + b"\xff\xd3" + plain[middle + 2 :])
 
     picture = scene(36, 23)
     for orientation in range(1, 9):
@@ -295,6 +295,107 @@ def write_pngs(w):
         samples = png_samples(RGB, 8, max(width, 2), max(height, 2), 11)[:height, :width]
         w.add(f"png-{width}x{height}.png", png(samples, 8, RGB))
         w.add(f"png-{width}x{height}-adam7.png", png(samples, 8, RGB, interlace=True))
+
+
+# ---- Files that must be refused, or taken with a warning ---------------------------------------------------------
+
+
+def jpeg_header(width, height, sof=SOF0, precision=8, components=3):
+    parts = b"".join(bytes((i + 1, 0x11, 0)) for i in range(components))
+    frame = struct.pack(">BHHB", precision, height, width, components) + parts
+    return b"\xff\xd8\xff" + bytes([sof]) + struct.pack(">H", len(frame) + 2) + frame
+
+
+def png_header(width, height, depth=8, color=RGB):
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+
+
+def repeat_last_scan(data, n):
+    """A progressive file whose last scan comes n times more: many passes over few bytes."""
+    start = data.rindex(b"\xff\xda")
+    return data[:-2] + data[start:-2] * n + data[-2:]
+
+
+def write_hostile(w):
+    """[file, status, words of the message]; status OK means decoded, with `words` in a warning (or none)."""
+    out = []
+
+    def add(name, data, status, words=""):
+        (w.dir / name).write_bytes(data)
+        out.append({"file": name, "status": status, "says": words})
+
+    good_jpeg = jpeg(scene(97, 61), quality=80)
+    progressive = jpeg(scene(48, 32), progressive=True)
+    rgb = png_samples(RGB, 8, 40, 30, 3)
+    good_png = png(rgb, 8, RGB)
+    idat = good_png.index(b"IDAT")
+    exif_at = b"Exif\0\0"
+
+    # decompression bombs and sides of zero
+    add("bad-bomb.png", png_header(60000, 60000), "LIMIT", "3600000000 pixels; the limit is 134217728")
+    add("bad-side.png", png_header(70000, 1), "LIMIT", "70000 x 1 pixels; the limit is 65500 on a side")
+    add("bad-bomb.jpg", jpeg_header(65000, 65000) + b"\xff\xda", "LIMIT", "4225000000 pixels")
+    add("bad-zero-width.png", png_header(0, 10), "FORMAT", "must be at least 1")
+    add("bad-zero-height.png", png_header(10, 0), "FORMAT", "must be at least 1")
+    add("bad-zero-width.jpg", jpeg_header(0, 10), "FORMAT", "must be at least 1")
+    add("bad-zero-height.jpg", jpeg_header(10, 0), "FORMAT", "must be at least 1")
+    # truncated
+    for part in (3, 20, 200, len(good_jpeg) * 2 // 3, len(good_jpeg) - 40):
+        add(f"bad-truncated-{part}.jpg", good_jpeg[:part], "FORMAT", "truncated")
+    add("bad-truncated-progressive.jpg", progressive[: len(progressive) * 3 // 4], "FORMAT", "truncated")
+    for part in (8, 20, 33, len(good_png) * 2 // 3):
+        add(f"bad-truncated-{part}.png", good_png[:part], "FORMAT", "truncated")
+    # damaged
+    add("bad-damaged.jpg", (w.dir / "jpeg-damaged.jpg").read_bytes(), "OK", "damaged but complete")
+    add("bad-no-frame.jpg", b"\xff\xd8\xff\xda\0\x08\x01\x01\0\0\x3f\0\xff\xd9", "FORMAT", "JPEG")
+    add("bad-no-scan.jpg", jpeg_header(10, 10) + b"\xff\xd9", "FORMAT", "JPEG")
+    add("bad-two-components.jpg", jpeg_header(10, 10, components=2) + b"\xff\xda\0\x0a\2\1\0\2\0\0\x3f\0\xff\xd9", "UNSUPPORTED",
+        "2 components")
+    add("bad-crc.png", good_png[: idat + 20] + b"\x55" + good_png[idat + 21 :], "FORMAT", "PNG")
+    add("bad-no-end.png", good_png[:-12], "OK", "after its last row")
+    add("bad-depth.png", png_header(10, 10, depth=3), "FORMAT", "bit depth combination")
+    add("bad-color.png", png_header(10, 10, color=5), "FORMAT", "Invalid color type")
+    add("bad-no-palette.png", png(png_samples(PALETTE, 8, 8, 8, 1), 8, PALETTE), "FORMAT", "PLTE")
+    add("bad-no-data.png", png_header(10, 10) + chunk(b"IEND", b""), "FORMAT", "PNG")
+    # kinds of JPEG that are not read
+    add("bad-12-bit.jpg", jpeg_header(16, 16, 0xC1, 12), "UNSUPPORTED", "12 bits per sample")
+    add("bad-lossless.jpg", jpeg_header(16, 16, 0xC3), "UNSUPPORTED", "lossless")
+    add("bad-hierarchical.jpg", jpeg_header(16, 16, 0xC5), "UNSUPPORTED", "hierarchical")
+    add("bad-arithmetic.jpg", jpeg_header(16, 16, 0xC9), "UNSUPPORTED", "arithmetic")
+    # a scan bomb
+    add("bad-scans.jpg", repeat_last_scan(progressive, 520), "LIMIT", "more than 500 scans")
+    # bombs and freight in other chunks
+    add("bad-text-bomb.png",
+        png(rgb, 8, RGB, before=[(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(30 << 20), 9))]), "OK")
+    add("bad-profile-bomb.png",
+        png(rgb, 8, RGB, before=[(b"iCCP", b"p\0\0" + zlib.compress(bytes(20 << 20), 9))]), "OK")
+    add("bad-many-chunks.png", png(rgb, 8, RGB, before=[(b"tEXt", b"k\0v")] * 300), "OK")
+    add("bad-private-chunk.png", png(rgb, 8, RGB, before=[(b"prVt", bytes(3000))]), "OK")
+    # metadata that lies: never an error, never a turn
+    for name, data in (("empty", b""), ("short", b"II*\0\x08\0"), ("order", b"XX" + exif(6)[2:]),
+                       ("offset", b"II*\0\xff\xff\xff\xff"), ("entries", exif(6)[:8] + b"\xff\xff" + bytes(12)),
+                       ("cut", exif(6)[:20]), ("type", exif(6)[:24] + b"\x63" + exif(6)[25:]),
+                       ("count", exif(6)[:26] + b"\xff\xff\xff\x7f" + exif(6)[30:])):
+        add(f"bad-exif-{name}.jpg", jpeg(scene(20, 12), exif=exif_at + data), "OK")
+    # an animation shows its first frame
+    frame = struct.pack(">IIIIIHHBB", 0, 40, 30, 0, 0, 1, 10, 0, 0)
+    later = struct.pack(">IIIIIHHBB", 1, 40, 30, 0, 0, 1, 10, 0, 0)
+    other = zlib.compress(packed_rows(255 - rgb, 8))
+    add("bad-animated.png",
+        png(rgb, 8, RGB, before=[(b"acTL", struct.pack(">II", 2, 0)), (b"fcTL", frame)],
+            after=[(b"fcTL", later), (b"fdAT", struct.pack(">I", 2) + other)]), "OK")
+    # other formats, by name
+    for name, data in (("GIF", b"GIF89a\1\0\1\0\0\0\0;"), ("WebP", b"RIFF\x1a\0\0\0WEBPVP8L"), ("TIFF", b"II*\0\x08\0\0\0"),
+                       ("BMP", b"BM\x46\0\0\0"), ("PDF", b"%PDF-1.7\n"), ("SVG", b'<?xml version="1.0"?>\n<svg/>'),
+                       ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0"), ("AVIF", b"\0\0\0\x1cftypavif"),
+                       ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n"), ("JPEG XL", b"\xff\x0a\0"), ("PNM", b"P6\n1 1\n255\n"),
+                       ("ICO", b"\0\0\1\0\1\0"), ("Photoshop", b"8BPS\0\1")):
+        add(f"bad-{name.replace(' ', '').lower()}.bin", data, "UNSUPPORTED", f"{name} file")
+    add("bad-empty.bin", b"", "FORMAT", "empty")
+    add("bad-text.bin", b"hello, world\n", "FORMAT", "begin with 68 65 6c 6c")
+    add("bad-one-byte.bin", b"\x89", "FORMAT", "begin with 89;")
+    return out
 
 
 # ---- Grid, resize, tiles ---------------------------------------------------------------------------------------------
@@ -388,6 +489,7 @@ def main(out_dir):
         "libjpeg_turbo": features.version("libjpeg_turbo"),
         "zlib": features.version("zlib"),
         "images": w.images,
+        "hostile": write_hostile(w),
         "tiles": tile_vectors(w),
         "grid": {"n": n_grids, "crc32": grid_crc(n_grids)},
         "resize": {"random_crc32": resize_crcs(60)},
