@@ -64,6 +64,12 @@ static tsr_status read_pair(const char *half[2], size_t bytes[2], const tsr_json
     return part ? tsr_fail(TSR_E_FORMAT, "more than two strings") : TSR_OK;
 }
 
+/* How much of a token a message shows. */
+static int shown(size_t bytes)
+{
+    return bytes < 64 ? (int)bytes : 64;
+}
+
 static tsr_status read_merge(tsr_merge *merge, const tsr_vocab *vocab, const tsr_json_value *entry)
 {
     const char *half[2];
@@ -89,8 +95,8 @@ static tsr_status read_merge(tsr_merge *merge, const tsr_vocab *vocab, const tsr
     merge->right = id[1];
     merge->id = tsr_vocab_find(vocab, text, (size_t)used);
     if (merge->id < 0)
-        return tsr_fail(TSR_E_FORMAT, "'%.64s' and '%.64s' merge into nothing that is in the vocabulary",
-                        half[0], half[1]);
+        return tsr_fail(TSR_E_FORMAT, "'%.*s' and '%.*s' merge into nothing that is in the vocabulary",
+                        shown(bytes[0]), half[0], shown(bytes[1]), half[1]);
     return TSR_OK;
 }
 
