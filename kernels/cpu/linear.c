@@ -28,7 +28,7 @@ const tsr_linear_level tsr_linear_levels[] = {
 
 enum {
     PIECE = 512,            /* columns converted at a time for `place` */
-    TASK_BYTES = 256 << 10, /* weight bytes of a streaming task: many tasks to share out, few starts */
+    TASK_BYTES = 512 << 10, /* weight bytes of a streaming task: many tasks to share out, few starts */
     SLAB = 256,             /* weight rows of a streaming task at most */
     ALONE = 1 << 16         /* elements of x one thread converts sooner than others would have woken */
 };

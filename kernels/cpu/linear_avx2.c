@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 4, NW = 3, PANEL = 48, ROWS_IN_CACHE = 64 };
+enum { STEP = 8, NX = 4, NW = 3, PANEL = 48 };
 #define PANEL_TYPE TSR_F32
 
 typedef float elem;
@@ -43,20 +43,18 @@ static inline factor load_x(const elem *p)
 }
 
 /* E4M3 is f16 but for the exponent's bias: its bits moved into place are 2^-8 of its value, subnormals
- * included. NaN (0x7f) must be made one. */
+ * included. Sign extension leaves a second sign bit, which is cleared; NaN (0x7f) must be made one. */
 static inline __m256 widen_fp8(__m128i codes)
 {
-    __m128i c = _mm_cvtepu8_epi16(codes);
-    __m128i magnitude = _mm_and_si128(c, _mm_set1_epi16(0x7f));
-    __m128i nan = _mm_cmpeq_epi16(magnitude, _mm_set1_epi16(0x7f));
-    __m128i sign = _mm_slli_epi16(_mm_and_si128(c, _mm_set1_epi16(0x80)), 8);
-    __m128i half = _mm_or_si128(_mm_or_si128(sign, nan), _mm_slli_epi16(magnitude, 7));
+    __m128i half = _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7), _mm_set1_epi16((short)0xbf80));
+    __m128i negative = _mm_or_si128(half, _mm_set1_epi16((short)0x8000));
+    half = _mm_or_si128(half, _mm_cmpeq_epi16(negative, _mm_set1_epi16((short)0xbf80)));
     return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0f));
 }
 
 static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
 {
-    const unsigned char *p = row + (size_t)column * tsr_dtype_bytes(type);
+    const unsigned char *p = row + column * type_bytes(type);
     if (type == TSR_F32) return _mm256_loadu_ps((const float *)p);
     if (type == TSR_FP8) return widen_fp8(_mm_loadl_epi64((const __m128i *)p));
     __m128i halves = _mm_loadu_si128((const __m128i *)p);
@@ -64,7 +62,7 @@ static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t co
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
-static inline void fetch(const unsigned char *p)
+INLINE void fetch(const unsigned char *p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T0);
 }

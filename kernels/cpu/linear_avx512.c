@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 16, NX = 6, NW = 4, PANEL = 32, ROWS_IN_CACHE = 96 };
+enum { STEP = 16, NX = 6, NW = 4, PANEL = 32 };
 #define PANEL_TYPE TSR_F32
 
 typedef float elem;
@@ -41,20 +41,19 @@ static inline factor load_x(const elem *p)
 }
 
 /* E4M3 is f16 but for the exponent's bias: its bits moved into place are 2^-8 of its value, subnormals
- * included. NaN (0x7f) must be made one. */
+ * included. Sign extension leaves a second sign bit, which is cleared; NaN (0x7f) must be made one. */
 static inline __m512 widen_fp8(__m128i codes)
 {
-    __m256i c = _mm256_cvtepu8_epi16(codes);
-    __m256i magnitude = _mm256_and_si256(c, _mm256_set1_epi16(0x7f));
-    __m256i nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
-    __m256i sign = _mm256_slli_epi16(_mm256_and_si256(c, _mm256_set1_epi16(0x80)), 8);
-    __m256i half = _mm256_or_si256(_mm256_or_si256(sign, nan), _mm256_slli_epi16(magnitude, 7));
+    __m256i half =
+        _mm256_and_si256(_mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7), _mm256_set1_epi16((short)0xbf80));
+    __m256i negative = _mm256_or_si256(half, _mm256_set1_epi16((short)0x8000));
+    half = _mm256_or_si256(half, _mm256_cmpeq_epi16(negative, _mm256_set1_epi16((short)0xbf80)));
     return _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f));
 }
 
 static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
 {
-    const unsigned char *p = row + (size_t)column * tsr_dtype_bytes(type);
+    const unsigned char *p = row + column * type_bytes(type);
     if (type == TSR_F32) return _mm512_loadu_ps(p);
     if (type == TSR_FP8) return widen_fp8(_mm_loadu_si128((const __m128i *)p));
     __m256i halves = _mm256_loadu_si256((const __m256i *)p);
@@ -62,7 +61,7 @@ static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t co
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-static inline void fetch(const unsigned char *p)
+INLINE void fetch(const unsigned char *p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T0);
 }

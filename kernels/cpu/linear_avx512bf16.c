@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 32, NX = 6, NW = 4, PANEL = 32, ROWS_IN_CACHE = 96, FP8_NX = 2 };
+enum { STEP = 32, NX = 6, NW = 4, PANEL = 32, FP8_NX = 2 };
 #define PANEL_TYPE TSR_BF16
 
 typedef uint16_t elem;
@@ -47,10 +47,10 @@ static inline factor load_x(const elem *p)
 
 static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
 {
-    return (factor)_mm512_loadu_si512(row + (size_t)column * tsr_dtype_bytes(type));
+    return (factor)_mm512_loadu_si512(row + column * type_bytes(type));
 }
 
-static inline void fetch(const unsigned char *p)
+INLINE void fetch(const unsigned char *p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T0);
 }
@@ -88,39 +88,61 @@ static inline void expand(factor to[2], __m512i codes, const fp8_bytes *t)
     to[1] = (factor)_mm512_unpackhi_epi8(low, high);
 }
 
-/* As few_tile, two steps at a time: the tail's second step is left out where no column remains, as it is for
- * other types. */
+/* As few_tile, two steps at a time. */
 INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, const fp8_bytes *t)
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, int64_t ahead,
+                     const fp8_bytes *t)
 {
     vec acc[FP8_NX][NW];
-    for (int i = 0; i < n_x; i++)
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) acc[i][j] = vec_zero();
-    for (int64_t k = 0; k < cols; k += 2 * STEP) {
-        int64_t left = cols - k;
-        __mmask64 there = left < 2 * STEP ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0;
+    }
+    int64_t whole = cols - cols % (2 * STEP), k = 0;
+    for (; k < whole; k += 2 * STEP) {
+        UNROLL
         for (int j = 0; j < n_w; j++) {
             factor wk[2];
-            fetch(w + j * w_bytes + k + FETCH_AHEAD);
-            expand(wk, _mm512_maskz_loadu_epi8(there, w + j * w_bytes + k), t);
+            fetch(w + j * w_bytes + k + ahead);
+            expand(wk, _mm512_loadu_si512(w + j * w_bytes + k), t);
+            UNROLL
             for (int i = 0; i < n_x; i++) {
-                const elem *xk = x + i * x_stride + k;
-                acc[i][j] = madd(acc[i][j], wk[0], load_x(xk));
-                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(xk + STEP));
+                acc[i][j] = madd(acc[i][j], wk[0], load_x(x + i * x_stride + k));
+                acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + k + STEP));
             }
         }
     }
-    for (int i = 0; i < n_x; i++)
+    int64_t left = cols - whole;
+    if (left > 0) {
+        UNROLL
+        for (int j = 0; j < n_w; j++) {
+            factor wk[2];
+            expand(wk, _mm512_maskz_loadu_epi8(((__mmask64)1 << left) - 1, w + j * w_bytes + k), t);
+            UNROLL
+            for (int i = 0; i < n_x; i++) {
+                acc[i][j] = madd(acc[i][j], wk[0], load_x(x + i * x_stride + k));
+                /* As elsewhere, no step without a column. */
+                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + k + STEP));
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) sums[i * ld + j] = vec_sum(acc[i][j]);
+    }
 }
 
 INLINE void fp8_rows(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, const fp8_bytes *t)
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, int64_t ahead,
+                     const fp8_bytes *t)
 {
     int64_t i = 0;
     for (; i + FP8_NX <= n_x; i += FP8_NX)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, cols, t);
-    for (; i < n_x; i++) fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, cols, t);
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, cols, ahead, t);
+    for (; i < n_x; i++)
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, cols, ahead, t);
 }
 
 static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, int64_t n_x,
@@ -131,8 +153,11 @@ static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t r
     const fp8_bytes t = fp8_tables();
     int64_t j = 0;
     for (; j + NW <= n_w; j += NW)
-        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, cols, &t);
-    for (; j < n_w; j++) fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, cols, &t);
+        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, cols,
+                 fetch_ahead(w_bytes, (n_w - j) / NW), &t);
+    for (; j < n_w; j++)
+        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, cols,
+                 fetch_ahead(w_bytes, 0), &t);
 }
 
 /* bf16 rows that end between steps are copied, to be padded. */

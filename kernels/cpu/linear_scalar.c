@@ -1,7 +1,7 @@
 /* kernels/cpu/linear_scalar.c: linear on any processor: eight partial sums per dot product, in plain C. */
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 2, NW = 2, PANEL = 32, ROWS_IN_CACHE = 32 };
+enum { STEP = 8, NX = 2, NW = 2, PANEL = 32 };
 #define PANEL_TYPE TSR_F32
 
 typedef float elem;

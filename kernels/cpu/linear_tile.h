@@ -9,58 +9,85 @@
  *   vec vec_zero(void), vec vec_load(const float *), void vec_store(float *, vec), float vec_sum(vec)
  *   vec madd(vec sum, factor w, factor x)
  *   factor load_x(const elem *), factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
- *   void fetch(const unsigned char *)     ask for a cache line ahead of its use
- *   PANEL, ROWS_IN_CACHE    weight rows of a task; rows of x a panel passes over at a time, a multiple of NX
+ *   void fetch(const unsigned char *)     ask for a cache line ahead of its use; INLINE, or gcc drops the call
+ *                                         as one without effect
+ *   PANEL                   weight rows of a task
  *   PANEL_TYPE              the type that elem is
  *
  * Depth runs in ascending steps into one vec per dot product, on every route.
  */
-#define INLINE static inline __attribute__((always_inline))
+/* Loops over a tile must unroll whole: only then are its sums registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
 
-enum { LANES = sizeof(vec) / sizeof(float), FETCH_AHEAD = 1024 };
+enum { LANES = sizeof(vec) / sizeof(float) };
+
+/* How far ahead of its use a tile fetches its rows: in the rows of the next tile where both fit into L1 (short
+ * rows end before the processor's own prefetcher has caught up with them), otherwise further on in the row. */
+static inline int64_t fetch_ahead(int64_t w_bytes, int64_t tiles_left)
+{
+    return tiles_left > 1 && NW * w_bytes <= 32 << 10 ? NW * w_bytes : 1024;
+}
 
 /* n_x, n_w and type are constants in every call: the loops over them unroll and the sums live in registers. */
 INLINE void few_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t cols)
+                     const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t cols,
+                     int64_t ahead)
 {
     vec acc[NX][NW];
-    for (int i = 0; i < n_x; i++)
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) acc[i][j] = vec_zero();
+    }
 
-    int64_t bytes = (int64_t)tsr_dtype_bytes(type), whole = cols - cols % STEP;
+    int64_t bytes = type_bytes(type), whole = cols - cols % STEP;
     for (int64_t k = 0; k < whole; k += STEP) {
         factor wk[NW];
+        UNROLL
         for (int j = 0; j < n_w; j++) {
-            fetch(w + j * w_bytes + k * bytes + FETCH_AHEAD);
+            fetch(w + j * w_bytes + k * bytes + ahead);
             wk[j] = load_w(w + j * w_bytes, type, k);
         }
+        UNROLL
         for (int i = 0; i < n_x; i++) {
             factor xk = load_x(x + i * x_stride + k);
+            UNROLL
             for (int j = 0; j < n_w; j++) acc[i][j] = madd(acc[i][j], wk[j], xk);
         }
     }
-    if (whole <
-        cols) { /* the row of w ends here: its last elements move where reading past them is allowed */
+    if (whole < cols) {
+        /* The row of w ends here: its last elements move to where reading past them is allowed. */
+        UNROLL
         for (int j = 0; j < n_w; j++) {
             unsigned char tail[STEP * sizeof(float)] = {0};
             memcpy(tail, w + j * w_bytes + whole * bytes, (size_t)((cols - whole) * bytes));
             factor wk = load_w(tail, type, 0);
+            UNROLL
             for (int i = 0; i < n_x; i++) acc[i][j] = madd(acc[i][j], wk, load_x(x + i * x_stride + whole));
         }
     }
-    for (int i = 0; i < n_x; i++)
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) sums[i * ld + j] = vec_sum(acc[i][j]);
+    }
 }
 
 INLINE void few_rows(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t cols)
+                     const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t cols,
+                     int64_t ahead)
 {
     int64_t i = 0;
     for (; i + NX <= n_x; i += NX)
-        few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, NX, w, w_bytes, n_w, type, cols);
+        few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, NX, w, w_bytes, n_w, type, cols, ahead);
     for (; i + 2 <= n_x; i += 2)
-        few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, type, cols);
-    if (i < n_x) few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, type, cols);
+        few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, type, cols, ahead);
+    if (i < n_x)
+        few_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, type, cols, ahead);
 }
 
 INLINE void few(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, int64_t n_x, const void *w,
@@ -70,8 +97,11 @@ INLINE void few(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, 
     const unsigned char *w0 = w;
     int64_t j = 0;
     for (; j + NW <= n_w; j += NW)
-        few_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, type, cols);
-    for (; j < n_w; j++) few_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, type, cols);
+        few_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, type, cols,
+                 fetch_ahead(w_bytes, (n_w - j) / NW));
+    for (; j < n_w; j++)
+        few_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, type, cols,
+                 fetch_ahead(w_bytes, 0));
 }
 
 /* The accumulators of a pass: [row of x][row of w][LANES]. */
@@ -79,52 +109,52 @@ INLINE void block_tile(float *acc, int64_t acc_stride, const elem *x, int64_t x_
                        const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t n)
 {
     vec sum[NX][NW];
-    for (int i = 0; i < n_x; i++)
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) sum[i][j] = vec_load(acc + i * acc_stride + j * LANES);
+    }
     for (int64_t k = 0; k < n; k += STEP) {
         factor wk[NW];
+        UNROLL
         for (int j = 0; j < n_w; j++) wk[j] = load_w(w + j * w_bytes, type, k);
+        UNROLL
         for (int i = 0; i < n_x; i++) {
             factor xk = load_x(x + i * x_stride + k);
+            UNROLL
             for (int j = 0; j < n_w; j++) sum[i][j] = madd(sum[i][j], wk[j], xk);
         }
     }
-    for (int i = 0; i < n_x; i++)
+    UNROLL
+    for (int i = 0; i < n_x; i++) {
+        UNROLL
         for (int j = 0; j < n_w; j++) vec_store(acc + i * acc_stride + j * LANES, sum[i][j]);
+    }
 }
 
-INLINE void block_rows(float *acc, int64_t acc_stride, const elem *x, int64_t x_stride, int64_t n_x,
-                       const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t n)
+INLINE void block_rows(float *acc, int64_t acc_stride, const elem *x, int64_t x_stride, int n_x,
+                       const unsigned char *w, int64_t w_bytes, int64_t n_w, int64_t n)
 {
-    int64_t i = 0;
-    for (; i + NX <= n_x; i += NX)
-        block_tile(acc + i * acc_stride, acc_stride, x + i * x_stride, x_stride, NX, w, w_bytes, n_w, type,
+    int64_t j = 0;
+    for (; j + NW <= n_w; j += NW)
+        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, NW, PANEL_TYPE,
                    n);
-    for (; i + 2 <= n_x; i += 2)
-        block_tile(acc + i * acc_stride, acc_stride, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, type, n);
-    if (i < n_x)
-        block_tile(acc + i * acc_stride, acc_stride, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, type, n);
+    for (; j < n_w; j++)
+        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, 1, PANEL_TYPE, n);
 }
 
-/* The panel is in x's type already. */
+/* NX rows of x stay in L1 while the panel's piece, from L2, passes over them. */
 static void block(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x, int64_t c0, int64_t n,
                   const void *w, int64_t w_bytes, int64_t n_w)
 {
     const elem *x0 = (const elem *)x->data + row * x->stride + c0;
-    const unsigned char *w0 = w;
-    const int64_t acc_stride = PANEL * LANES;
-    /* A few groups of x stay in L1 and L2 while the panel passes over them. */
-    for (int64_t i = 0; i < n_x; i += ROWS_IN_CACHE) {
-        int64_t m = n_x - i < ROWS_IN_CACHE ? n_x - i : ROWS_IN_CACHE, j = 0;
-        const elem *xi = x0 + i * x->stride;
-        float *to = acc + i * acc_stride;
-        for (; j + NW <= n_w; j += NW)
-            block_rows(to + j * LANES, acc_stride, xi, x->stride, m, w0 + j * w_bytes, w_bytes, NW,
-                       PANEL_TYPE, n);
-        for (; j < n_w; j++)
-            block_rows(to + j * LANES, acc_stride, xi, x->stride, m, w0 + j * w_bytes, w_bytes, 1, PANEL_TYPE,
-                       n);
-    }
+    const int64_t acc_stride = PANEL * LANES, stride = x->stride;
+    int64_t i = 0;
+    for (; i + NX <= n_x; i += NX)
+        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, NX, w, w_bytes, n_w, n);
+    for (; i + 2 <= n_x; i += 2)
+        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 2, w, w_bytes, n_w, n);
+    if (i < n_x) block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 1, w, w_bytes, n_w, n);
 }
 
 static void collect(float *sums, const float *acc, int64_t i0, int64_t n_x, int64_t n_w)
