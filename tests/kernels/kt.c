@@ -316,6 +316,15 @@ tsr_view kt_out(kt *t, tsr_dtype type, int64_t rows, int64_t cols, const char *n
     return b->view;
 }
 
+tsr_view kt_out_dense(kt *t, tsr_dtype type, int64_t rows, int64_t cols, const char *name, kt_tol tol)
+{
+    kt_buffer *b = make(t, KT_OUTPUT, type, rows, cols, cols, 0, t->fill);
+    b->name = name;
+    b->tol = tol;
+    own_by_units(t, b);
+    return b->view;
+}
+
 tsr_view kt_out_fp8(kt *t, tsr_scale_kind scaled, float scale, int64_t rows, int64_t cols, const char *name,
                     kt_tol tol)
 {

@@ -92,6 +92,7 @@ tsr_view kt_out_fp8(kt *t, tsr_scale_kind scaled, float scale, int64_t rows, int
 tsr_view kt_out_any(kt *t, int64_t rows, int64_t cols, const char *name, kt_tol tol);
 /* Read and written: normal data at first. */
 tsr_view kt_inout(kt *t, tsr_dtype type, int64_t rows, int64_t cols, const char *name, kt_tol tol);
+tsr_view kt_out_dense(kt *t, tsr_dtype type, int64_t rows, int64_t cols, const char *name, kt_tol tol);
 tsr_view kt_inout_dense(kt *t, tsr_dtype type, int64_t rows, int64_t cols, const char *name, kt_tol tol);
 
 tsr_dtype kt_flt(kt *t); /* f32 or bf16 */
@@ -171,6 +172,44 @@ typedef struct kt_steps {
 /* Units become the sequences. Arrays that only `embed` and `sample` read are left to their cases. */
 kt_steps kt_step(kt *t, kt_step_opts o);
 
+/* Steps with a few sequences, or none; at the model's sizes one sequence decodes, then one prompt of 512. */
+kt_step_opts kt_step_draw(kt *t, int64_t chunk);
+
+/* One sequence in one call, and the same cut in two. */
+typedef struct kt_split {
+    tsr_step whole, head, tail;
+    int64_t cut; /* rows of head */
+} kt_split;
+kt_split kt_step_split(kt *t, int64_t rows, int64_t pos, int32_t slot);
+
+/* Sequences at position 0 must not see what their slot holds: make it NaN. */
+void kt_poison_new(tsr_view slots, const tsr_step *all);
+
+/* ---------------------------------------------------------------- pages --------------------------------- */
+
+tsr_heads kt_heads(kt *t);
+
+typedef struct kt_paged {
+    tsr_pages pages;
+    tsr_view block;     /* [n_pages, ...] */
+    int64_t k_at, v_at; /* columns at which keys and values begin */
+} kt_paged;
+
+/* Pages that hold the context of every sequence, and NaN in all other places. `written`: the op stores the new
+ * rows itself, and the pages are its output. */
+kt_paged kt_pages(kt *t, const kt_steps *k, tsr_heads h, tsr_dtype type, bool written);
+
+/* ---------------------------------------------------------------- the mixer ----------------------------- */
+
+/* Sizes and weights of a Mamba-2 layer. */
+tsr_mixer kt_mixer(kt *t);
+
+/* dt after softplus and clamp, from its raw value. */
+double kt_dt(const tsr_mixer *m, double raw, int64_t head);
+
+/* The largest sum of |dt a| over one chunk of a sequence of `all`: what prefix sums are rounded at. */
+double kt_exponent(const tsr_mixer *m, tsr_view dt, const tsr_step *all);
+
 /* ---------------------------------------------------------------- the list ------------------------------ */
 
 typedef struct kt_case {
@@ -182,7 +221,11 @@ typedef struct kt_case {
     int benches;
 } kt_case;
 
-#define KT_CASES(X) X(norm) X(linear)
+#define KT_CASES(X)                                                                                          \
+    X(norm)                                                                                                  \
+    X(convert) X(linear) X(embed) X(patchify) X(vit_enter) X(vit_leave) X(gather) X(attend) X(pixel_shuffle) \
+        X(conv) X(scan) X(gated_norm) X(kv_write) X(kv_attend) X(moe_route) X(moe_ffn) X(sample)             \
+            X(slot_copy) X(slot_read) X(slot_write) X(mamba_mix) X(attention)
 #define KT_DECLARE(name) extern const kt_case kt_case_##name;
 KT_CASES(KT_DECLARE)
 

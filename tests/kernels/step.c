@@ -1,4 +1,5 @@
 /* tests/kernels/step.c: ragged steps drawn at random: lengths at the edges, slots and pages in disorder. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,4 +118,44 @@ kt_steps kt_step(kt *t, kt_step_opts o)
                        .pages = pages};
     k.part = part_of(t, &k.all, t->first, t->end);
     return k;
+}
+
+kt_step_opts kt_step_draw(kt *t, int64_t chunk)
+{
+    kt_step_opts o = {.chunk = chunk, .nobody = true};
+    o.n_decode = kt_model(t, kt_pick(t, 0, 0, 1, 2, 5), 1, 0);
+    o.n_prefill = kt_model(t, kt_pick(t, 0, 1, 1, 2, 3), 0, 1);
+    o.max_len = kt_model(t, 5 * chunk + 7, 1, 512);
+    o.max_pos = kt_model(t, 3 * chunk, 4096);
+    return o;
+}
+
+kt_split kt_step_split(kt *t, int64_t rows, int64_t pos, int32_t slot)
+{
+    kt_split s = {.cut = kt_int(t, 1, rows - 1)};
+    int32_t *start = kt_ints(t, 6), *at = kt_ints(t, 3);
+    start[1] = (int32_t)rows;
+    start[3] = (int32_t)s.cut;
+    start[5] = (int32_t)(rows - s.cut);
+    at[0] = (int32_t)pos;
+    at[1] = (int32_t)(pos + s.cut);
+    at[2] = slot;
+    tsr_step *steps[] = {&s.whole, &s.head, &s.tail};
+    for (int i = 0; i < 3; i++) {
+        int64_t n = start[2 * i + 1];
+        *steps[i] = (tsr_step){.n_rows = n,
+                               .n_seqs = 1,
+                               .max_new = n,
+                               .max_ctx = n + at[i / 2],
+                               .spans = {start + 2 * i, 1, n},
+                               .pos = at + i / 2,
+                               .slot = at + 2};
+    }
+    return s;
+}
+
+void kt_poison_new(tsr_view slots, const tsr_step *all)
+{
+    for (int64_t i = 0; i < all->n_seqs; i++)
+        if (all->pos[i] == 0 && all->slot[i] >= 0) kt_fill_row(slots, all->slot[i], NAN);
 }

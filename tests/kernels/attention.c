@@ -1,0 +1,21 @@
+/* tests/kernels/attention.c: kv_write and kv_attend in one, against their composition on ref. */
+#include "tests/kernels/kt.h"
+
+static void run(kt *t)
+{
+    tsr_heads h = kt_heads(t);
+    kt_step_opts o = kt_step_draw(t, kt_pick(t, 4, 16, 40));
+    o.page_tokens = kt_model(t, kt_pick(t, 1, 4, 16), 256);
+    kt_steps k = kt_step(t, o);
+    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_flt(t), TSR_BF16);
+    kt_paged p = kt_pages(t, &k, h, kv, true);
+    t->q->type = kt_flt(t);
+    tsr_view qkv = kt_in(t, kt_flt(t), k.all.n_rows, (h.n_q + 2 * h.n_kv) * h.head_dim);
+    kt_tol tol = kt_attend(h.head_dim, k.all.max_ctx, 1, kv);
+    tol.relative += 0x1p-7; /* an FP8 output passes through the queue's type, which may be bf16 */
+    tsr_view y = kt_out_any(t, k.all.n_rows, h.n_q * h.head_dim, "y", tol);
+    tsr_attention(t->q, kt_part(t, y), kt_part(t, qkv), p.pages, h, &k.part);
+}
+
+const kt_case kt_case_attention = {
+    .name = "attention", .run = run, .op = TSR_OP_ATTENTION, .composite = true, .seeds = 40, .benches = 2};
