@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/sha256.h"
+#include "preprocess/sheet.h"
 #include "preprocess/tiles.h"
 
 static void hash(char hex[65], const void *data, size_t bytes)
@@ -119,6 +120,5 @@ const uint8_t *tsr_image_tile(const tsr_image *image, int64_t i)
 
 tsr_status tsr_image_draw(const tsr_image *image, const char *png_path)
 {
-    (void)image;
-    return tsr_fail(TSR_E_UNSUPPORTED, "%s: the sheet of tiles cannot be drawn yet", png_path);
+    return tsr_sheet_write(png_path, &image->tiles);
 }

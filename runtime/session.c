@@ -8,7 +8,8 @@
 tsr_status tsr_session_open(tsr_session **out, tsr_engine *e)
 {
     if (e->n_open == e->sizes.n_sessions)
-        return tsr_fail(TSR_E_LIMIT, "all %lld sessions of this engine are open", (long long)e->sizes.n_sessions);
+        return tsr_fail(TSR_E_LIMIT, "all %lld sessions of this engine are open",
+                        (long long)e->sizes.n_sessions);
     tsr_session *s = tsr_calloc(1, sizeof *s);
     if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a session");
     s->engine = e;
