@@ -59,6 +59,7 @@ void tsr_mamba_forward(const tsr_mamba_layer *l, tsr_queue *q, tsr_view x, tsr_m
     tsr_view p = tsr_scratch(q, x.type, x.rows, l->in_proj.rows); /* z | x B C | dt */
     tsr_view y = tsr_input_for(q, &l->out_proj, x.rows);
     tsr_linear(q, p, x, &l->in_proj, (tsr_linear_opts){.norm = &l->norm});
+    tsr_tap(q, p, "%s.in_proj", l->mixer.name);
     tsr_mamba_mix(q, y, p, &l->mixer, s, step);
     tsr_linear(q, x, y, &l->out_proj, (tsr_linear_opts){.add = x});
     tsr_scratch_release(q, mark);
