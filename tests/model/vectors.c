@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CASES = 128, N_GREEDY = 12 };
+enum { MAX_CASES = 128, N_GREEDY = 12, NAME_BYTES = 32 };
 
 typedef struct test_case {
     const backend *backend;
-    char model[32], name[32], label[96];
+    char model[NAME_BYTES], name[NAME_BYTES], label[3 * NAME_BYTES];
 } test_case;
 
 /* Drift allowed where inputs are rounded to bf16, relative in L2: every product's factor carries 2^-9, errors
@@ -185,13 +185,13 @@ static void run_case(void **state)
 }
 
 /* Names of the folders in `path`, sorted. */
-static int list_folder(char names[][32], const char *path)
+static int list_folder(char names[][NAME_BYTES], const char *path)
 {
     struct dirent **entries;
     int n = scandir(path, &entries, NULL, alphasort), kept = 0;
     for (int i = 0; i < n; i++) {
-        if (entries[i]->d_name[0] != '.' && kept < MAX_CASES)
-            snprintf(names[kept++], 32, "%.31s", entries[i]->d_name);
+        if (!strchr(entries[i]->d_name, '.') && kept < MAX_CASES) /* neither hidden nor a file */
+            snprintf(names[kept++], NAME_BYTES, "%.*s", NAME_BYTES - 1, entries[i]->d_name);
         free(entries[i]);
     }
     if (n >= 0) free(entries);
@@ -201,7 +201,7 @@ static int list_folder(char names[][32], const char *path)
 int main(void)
 {
     static backend backends[MAX_BACKENDS];
-    static char models[MAX_CASES][32], cases[MAX_CASES][32];
+    static char models[MAX_CASES][NAME_BYTES], cases[MAX_CASES][NAME_BYTES];
     static test_case tests[MAX_BACKENDS * MAX_CASES];
     static struct CMUnitTest units[MAX_BACKENDS * MAX_CASES];
     char path[512];
@@ -210,14 +210,15 @@ int main(void)
     int n_models = list_folder(models, path);
     for (int b = 0; b < n_backends; b++)
         for (int i = 0; i < n_models; i++) {
-            snprintf(path, sizeof path, "%s/tests/vectors/models/%s/expect", TSR_SOURCE_DIR, models[i]);
+            snprintf(path, sizeof path, "%s/tests/vectors/models/%.31s/expect", TSR_SOURCE_DIR, models[i]);
             int n_cases = list_folder(cases, path);
             for (int c = 0; c < n_cases && n < MAX_BACKENDS * MAX_CASES; c++, n++) {
                 test_case *t = &tests[n];
                 t->backend = &backends[b];
-                snprintf(t->model, sizeof t->model, "%s", models[i]);
-                snprintf(t->name, sizeof t->name, "%s", cases[c]);
-                snprintf(t->label, sizeof t->label, "%s %s/%s", backends[b].name, models[i], cases[c]);
+                memcpy(t->model, models[i], NAME_BYTES);
+                memcpy(t->name, cases[c], NAME_BYTES);
+                snprintf(t->label, sizeof t->label, "%.23s %.31s/%.31s", backends[b].name, models[i],
+                         cases[c]);
                 units[n] = (struct CMUnitTest){.name = t->label, .test_func = run_case, .initial_state = t};
             }
         }
