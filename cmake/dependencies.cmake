@@ -20,17 +20,31 @@ if(NOT STB_INCLUDE AND NOT STB_INCLUDE2)
   message(FATAL_ERROR "stb_image_resize.h was not found; on Debian: apt-get install libstb-dev")
 endif()
 
-set(TSR_LIBRARIES PkgConfig::JPEG PkgConfig::PNG PkgConfig::CJSON PkgConfig::PCRE2 Threads::Threads m
-                  ${CMAKE_DL_LIBS})
-
+set(TSR_LIBRARIES Threads::Threads m ${CMAKE_DL_LIBS})
 if(TESSERA_PORTABLE)
   set(TESSERA_ONEDNN OFF)
+  # The archives in front of the system's libraries. Debian has no archive of cJSON: its one small shared library
+  # travels beside the program (apps/CMakeLists.txt).
+  foreach(archive libpng16.a libz.a libjpeg.a libpcre2-8.a)
+    find_library(ARCHIVE_${archive} ${archive} REQUIRED)
+    list(APPEND TSR_ARCHIVES ${ARCHIVE_${archive}})
+  endforeach()
+  list(PREPEND TSR_LIBRARIES ${TSR_ARCHIVES})
+else()
+  list(PREPEND TSR_LIBRARIES PkgConfig::JPEG PkgConfig::PNG PkgConfig::PCRE2)
 endif()
+list(PREPEND TSR_LIBRARIES PkgConfig::CJSON)
+
+# Not by its CMake package: bookworm's asks for OpenCL's development files, which nothing here needs.
 if(TESSERA_ONEDNN)
-  find_package(dnnl CONFIG QUIET)
-  if(NOT dnnl_FOUND)
+  find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)
+  find_library(DNNL_LIBRARY dnnl)
+  if(NOT DNNL_INCLUDE OR NOT DNNL_LIBRARY)
     message(FATAL_ERROR "oneDNN was not found; on Debian: apt-get install libdnnl-dev "
                         "(or configure with -DTESSERA_ONEDNN=OFF for the built-in kernels)")
   endif()
+  add_library(DNNL::dnnl UNKNOWN IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
+                                              INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE})
   list(APPEND TSR_LIBRARIES DNNL::dnnl)
 endif()
