@@ -33,6 +33,8 @@ red blue green black white small large left right above below between one two th
 price sign tree house street water sky light""".split()
 CAPITALISED = ["What", "Describe", "User", "Assistant", "System"]
 
+SEED = 9                    # of the first twelve, the one whose answers to seven pictures took 3 to 17 tokens
+
 VISION = {"d": 32, "layers": 2, "heads": 2, "mlp": 128, "tile": 224, "patch": 14}
 PROJECTOR = {"mid": 96}
 LM = {"d": 64, "pattern": "M*-M-", "heads": 4, "kv": 2, "head_dim": 16, "mlp": 160, "mamba_heads": 8, "mamba_head_dim": 16,
@@ -168,7 +170,7 @@ def head_rows(tokens, values):
 
 def values_of(name, shape, tokens):
     """One seed per tensor; ranges as trained networks have them (steps dt from 1e-3 to 0.1, a from -1 to -8)."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
     if name.endswith("A_log"):
         return np.log(rng.uniform(1, 8, shape))
     if name.endswith("dt_bias"):
@@ -215,8 +217,8 @@ can be built, run and tested: {n_parameters} parameters, drawn by `tools/placeho
 The form is that of the model it stands in for: tiles of 224 pixels, at most 10 and a thumbnail; InternViT with
 {vision_layers} layers; projector B; a hybrid decoder of pattern `{pattern}`; NVLM tile tags; a byte-level BPE
 vocabulary of {n_vocab}. `config.json` carries `"tessera_placeholder": true`, and the program says so when it runs it.
-In the output layer the rows of whole words and of the end of an answer were drawn larger than the others, so that answers
-are words and short; nothing else was arranged.
+In the output layer the rows of whole words and of the end of an answer were drawn larger than the others, and of twelve
+seeds one was kept that gave short answers; nothing else was arranged.
 
 # Licence
 
