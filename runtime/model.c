@@ -145,6 +145,12 @@ static tsr_status read_config(tsr_model *m, const tsr_model_opts *o)
     if (!st && m->has_vision)
         st = tsr_projector_config_read(&m->projector_config, root, m->vit_config.d_model,
                                        m->lm_config.d_model);
+    int64_t side = m->has_vision && !st ? m->vit_config.tile / m->vit_config.patch : 0;
+    if (side % 2)
+        st = tsr_fail(TSR_E_UNSUPPORTED,
+                      "tiles of %lld are %lld patches of %lld wide; an even number is wanted, four "
+                      "patches become one row",
+                      (long long)m->vit_config.tile, (long long)side, (long long)m->vit_config.patch);
     if (!st && m->has_vision) st = read_cut(m, o, root);
     return st ? tsr_wrap(st, "%s/config.json", m->path) : TSR_OK;
 }
