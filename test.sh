@@ -67,6 +67,7 @@ if [ $full = yes ]; then
     stage tests-tsan tests tsan -L threads
     stage build-portable build portable
     stage tests-portable tests portable -L kernels
+    stage portable tests/portable.sh build/portable
     stage old-processor tests/westmere.sh build/release
     stage build-fuzz build fuzz
     stage fuzz-corpora tests/fuzz/corpora.sh build/fuzz
