@@ -1,15 +1,24 @@
-# What `cmake --install` puts where: program, libraries, header, pkg-config file, CMake package, default model.
+# What `cmake --install` puts where: the program and the default model; and, but for the portable form, the libraries,
+# the header, a pkg-config file and a CMake package. Everything finds everything relative to itself.
+install(TARGETS tessera RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY assets/default-model DESTINATION ${CMAKE_INSTALL_DATADIR}/tessera)
+if(TESSERA_PORTABLE)
+  return()
+endif()
+
 install(TARGETS tessera_static EXPORT tessera ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tessera_shared EXPORT tessera LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS tessera RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES include/tessera.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(DIRECTORY assets/default-model DESTINATION ${CMAKE_INSTALL_DATADIR}/tessera)
 
-set(TSR_PRIVATE_MODULES "libjpeg libpng libcjson libpcre2-8")
-set(TSR_PRIVATE_LIBS "-pthread -lm")
+# What a program that links libtessera.a needs besides; oneDNN has no pkg-config file.
+set(TSR_PRIVATE_MODULES libjpeg libpng libcjson libpcre2-8)
+set(TSR_PRIVATE_LIBS pthread m)
 if(TESSERA_ONEDNN)
-  string(APPEND TSR_PRIVATE_LIBS " -ldnnl")
+  list(APPEND TSR_PRIVATE_LIBS dnnl)
 endif()
+string(REPLACE ";" " " TSR_PC_MODULES "${TSR_PRIVATE_MODULES}")
+string(REGEX REPLACE "([^;]+)(;|$)" "-l\\1 " TSR_PC_LIBS "${TSR_PRIVATE_LIBS}")
+file(RELATIVE_PATH TSR_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/tessera.pc.in tessera.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/tessera.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
