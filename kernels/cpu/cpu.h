@@ -12,8 +12,9 @@ typedef size_t tsr_linear_work_fn(const tsr_queue *q, tsr_view y, tsr_view x, co
 typedef size_t tsr_moe_ffn_work_fn(const tsr_queue *q, const tsr_weight *up, const tsr_weight *down,
                                    tsr_view ids);
 
-tsr_linear_fn tsr_cpu_linear, tsr_cpu_linear_avx2, tsr_cpu_linear_avx512, tsr_cpu_linear_avx512bf16;
+tsr_linear_fn tsr_cpu_linear, tsr_cpu_linear_avx2, tsr_cpu_linear_avx512, tsr_cpu_linear_avx512bf16,
+    tsr_cpu_linear_amx;
 tsr_linear_work_fn tsr_cpu_linear_work, tsr_cpu_linear_work_avx2, tsr_cpu_linear_work_avx512,
-    tsr_cpu_linear_work_avx512bf16;
+    tsr_cpu_linear_work_avx512bf16, tsr_cpu_linear_work_amx;
 
 #endif

@@ -12,10 +12,12 @@
 #define AVX2 &tsr_linear_avx2
 #define AVX512 &tsr_linear_avx512
 #define BF16 &tsr_linear_avx512bf16
+#define AMX &tsr_linear_amx
 #else /* never entered there */
 #define AVX2 SCALAR
 #define AVX512 SCALAR
 #define BF16 SCALAR
+#define AMX SCALAR
 #endif
 
 /* f32, bf16, f16, fp8. f16 stays with the f32 kernels: bf16 could not hold its mantissa. */
@@ -24,6 +26,7 @@ const tsr_linear_level tsr_linear_levels[] = {
     [TSR_LINEAR_AVX2] = {{AVX2, AVX2, AVX2, AVX2}, {AVX2, AVX2, AVX2, AVX2}},
     [TSR_LINEAR_AVX512] = {{AVX512, AVX512, AVX512, AVX512}, {AVX512, AVX512, AVX512, AVX512}},
     [TSR_LINEAR_AVX512BF16] = {{AVX512, BF16, AVX512, BF16}, {AVX512, BF16, AVX512, BF16}},
+    [TSR_LINEAR_AMX] = {{AVX512, BF16, AVX512, BF16}, {AVX512, AMX, AVX512, AMX}},
 };
 
 enum {
@@ -277,3 +280,4 @@ LEVEL(, TSR_LINEAR_SCALAR)
 LEVEL(_avx2, TSR_LINEAR_AVX2)
 LEVEL(_avx512, TSR_LINEAR_AVX512)
 LEVEL(_avx512bf16, TSR_LINEAR_AVX512BF16)
+LEVEL(_amx, TSR_LINEAR_AMX)

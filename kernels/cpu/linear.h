@@ -43,12 +43,14 @@ typedef struct tsr_linear_kernel {
     tsr_linear_few_fn *few[4]; /* by type of the weight; NULL where it is another kernel's */
     int64_t few_rows;          /* up to so many rows take that route */
 
-    int64_t unit;    /* packed rows are padded with zero rows to a multiple of this, which divides COLLECT */
-    int64_t step;    /* columns are padded with zeros to a multiple of this, which divides STEP */
-    int64_t panel;   /* weight rows of a task */
-    int64_t pass;    /* rows of x per walk over a panel; a multiple of COLLECT */
-    int64_t depth;   /* columns per piece; a multiple of STEP */
-    int64_t per_dot; /* floats of accumulator for each of pass * panel products, zero at first */
+    int64_t unit;  /* packed rows are padded with zero rows to a multiple of this, which divides COLLECT */
+    int64_t step;  /* columns are padded with zeros to a multiple of this, which divides STEP */
+    int64_t panel; /* weight rows of a task */
+    int64_t pass;  /* rows of x per walk over a panel; a multiple of COLLECT */
+    int64_t depth; /* columns per piece; a multiple of STEP */
+    int64_t
+        per_dot; /* floats of accumulator per product: [rows of x][panel][per_dot], in an order within groups of
+                      * COLLECT rows that is the kernel's own business; zero at first */
 
     /* Put columns c0 .. c0 + n of `unit` rows from `row` on, dense in src, into the kernel's own order. NULL:
      * rows lie as they are. */
@@ -75,7 +77,8 @@ typedef struct tsr_linear_kernel {
                    int64_t n);
 } tsr_linear_kernel;
 
-extern const tsr_linear_kernel tsr_linear_scalar, tsr_linear_avx2, tsr_linear_avx512, tsr_linear_avx512bf16;
+extern const tsr_linear_kernel tsr_linear_scalar, tsr_linear_avx2, tsr_linear_avx512, tsr_linear_avx512bf16,
+    tsr_linear_amx;
 
 /* An instruction level: by type of the weight, who multiplies the rows that are streamed and who the others.
  * Where both are one, no row knows the difference. */
@@ -84,7 +87,7 @@ typedef struct tsr_linear_level {
 } tsr_linear_level;
 
 extern const tsr_linear_level tsr_linear_levels[];
-enum { TSR_LINEAR_SCALAR, TSR_LINEAR_AVX2, TSR_LINEAR_AVX512, TSR_LINEAR_AVX512BF16 };
+enum { TSR_LINEAR_SCALAR, TSR_LINEAR_AVX2, TSR_LINEAR_AVX512, TSR_LINEAR_AVX512BF16, TSR_LINEAR_AMX };
 
 /* linear at a level, with `work` of linear_bytes; the first n_stream rows are streamed. The sizes hold for any
  * n_stream. */
