@@ -11,7 +11,7 @@ import json
 import jinja2
 from tokenizers import Tokenizer
 
-H = """<SPECIAL_10>System
+ALIGNED = """<SPECIAL_10>System
 {% set first = messages[0] if messages[0].role == 'system' else none %}{{ first.content | trim if first else '' }}
 {%- for m in messages %}
 {%- if m.role == 'user' %}
@@ -19,10 +19,12 @@ H = """<SPECIAL_10>System
 {{ m.content | trim }}
 <SPECIAL_11>Assistant
 {% elif m.role == 'assistant' %}{{ m.content | trim }}{% endif %}
-{%- endfor %}
+{%- endfor %}"""
+
+H = ALIGNED + """
 {%- if messages[-1].role == 'user' and first %}
-{%- if "{'reasoning': True}" in first.content %}{{ '<think>\\n' }}
-{%- elif "{'reasoning': False}" in first.content %}{{ '<think></think>' }}{% endif %}
+{%- if think is true or think is none and "{'reasoning': True}" in first.content %}{{ '<think>\\n' }}
+{%- elif think is false or "{'reasoning': False}" in first.content %}{{ '<think></think>' }}{% endif %}
 {%- endif %}"""
 
 NANO = """{% macro clean(text) %}{{ text.replace('/think', '').replace('/no_think', '') | trim }}{% endmacro %}
@@ -54,7 +56,7 @@ NEMOTRON_3 = """{% set ns = namespace(last=-1) %}
 INTERNVL = """{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}
 {%- if messages[-1].role == 'user' %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
 
-TEMPLATES = {"h-reasoning": H, "nvlm": H, "nano-v2": NANO, "nemotron-3": NEMOTRON_3, "internvl": INTERNVL}
+TEMPLATES = {"h-reasoning": H, "nvlm": ALIGNED, "nano-v2": NANO, "nemotron-3": NEMOTRON_3, "internvl": INTERNVL}
 CONTROLS = {"h-reasoning": ["<SPECIAL_10>", "<SPECIAL_11>"], "nvlm": ["<SPECIAL_10>", "<SPECIAL_11>"],
             "nano-v2": ["<SPECIAL_10>", "<SPECIAL_11>", "<SPECIAL_12>"],
             "nemotron-3": ["<|im_start|>", "<|im_end|>", "<think>", "</think>"], "internvl": ["<|im_start|>", "<|im_end|>"]}
@@ -113,7 +115,8 @@ def image_ids(tokens, frame, n_tiles, first_row):
 
 
 def render(form, tokens, messages, think):
-    """A switch that is set from outside is written into the system text of h-reasoning."""
+    """A switch that is set from outside (think) outranks those in messages; h-reasoning has it written into its system
+    text, where the model was trained to find it."""
     messages = flatten(form, messages)
     if form == "h-reasoning" and think is not None:
         if messages[0]["role"] != "system":
