@@ -1,6 +1,9 @@
 /* kernels/backend.c: the table for a CPU, filled op by op: plain first, best last. */
 #include "kernels/backend.h"
 
+#include "base/cpu.h"
+#include "kernels/cpu/cpu.h"
+
 tsr_ops tsr_cpu_ops(unsigned features)
 {
     (void)features;
@@ -9,7 +12,17 @@ tsr_ops tsr_cpu_ops(unsigned features)
 
     /* norm */
     /* convert */
-    /* linear: linear, linear_bytes, linear_pack, input_form, fuses_norm, linear_work */
+    /* linear: weights stay as ref packs them, which is as the file has them */
+    ops.linear = tsr_cpu_linear, ops.linear_work = tsr_cpu_linear_work;
+#if defined(__x86_64__)
+    if (features & TSR_CPU_AVX2) ops.linear = tsr_cpu_linear_avx2, ops.linear_work = tsr_cpu_linear_work_avx2;
+    if (features & TSR_CPU_AVX512)
+        ops.linear = tsr_cpu_linear_avx512, ops.linear_work = tsr_cpu_linear_work_avx512;
+    if ((features & TSR_CPU_AVX512_BF16) && (features & TSR_CPU_AVX512_VBMI))
+        ops.linear = tsr_cpu_linear_avx512bf16, ops.linear_work = tsr_cpu_linear_work_avx512bf16;
+    if ((features & TSR_CPU_AMX_BF16) && (features & TSR_CPU_AVX512_VBMI))
+        ops.linear = tsr_cpu_linear_amx, ops.linear_work = tsr_cpu_linear_work_amx;
+#endif
     /* embed */
     /* patchify */
     /* vit_enter, vit_leave */
