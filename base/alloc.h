@@ -16,7 +16,7 @@ void *tsr_alloc(size_t bytes);
 void *tsr_calloc(size_t count, size_t bytes); /* NULL when the product overflows */
 void *tsr_realloc(void *block, size_t bytes);
 void *tsr_alloc_aligned(size_t alignment, size_t bytes); /* freed by tsr_free too */
-void tsr_free(void *block);
+TSR_EXPORT void tsr_free(void *block);
 char *tsr_strdup(const char *text);
 
 /* Grow `*items` (capacity *capacity, `each` bytes an item) to hold at least `needed`; doubles. 0 on failure,

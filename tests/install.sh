@@ -11,6 +11,11 @@ picture=tests/vectors/models/chat-a/expect/png.png
 
 cmake --install "$build" --prefix "$root/usr" >/dev/null
 
+# The shared library exports what the header declares, and nothing else.
+declared=$(grep -v '^#' "$root/usr/include/tessera.h" | tr '\n' ' ' | grep -oE 'TSR_API [^;(]*' | grep -oE 'tsr_[a-z_]+ ?$' | sort -u)
+exported=$(nm -D --defined-only "$(find "$root/usr" -name libtessera.so)" | awk '{ print $3 }' | sort)
+diff <(echo "$declared") <(echo "$exported") || { echo "declared (<) and exported (>) differ"; exit 1; }
+
 # The program is the head comment's indented part.
 awk '/^ \*     #include/ { on = 1 } on && /^ \* [^ ]/ { exit } on { sub(/^ \* ? ? ? ? ?/, ""); print }' \
     "$root/usr/include/tessera.h" >"$root/caption.c"
