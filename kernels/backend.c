@@ -4,25 +4,44 @@
 #include "base/cpu.h"
 #include "kernels/cpu/cpu.h"
 
+/* linear and what is made of it, by what they need, worst first. */
+typedef struct linear_slots {
+    unsigned needs;
+    tsr_linear_fn *linear;
+    tsr_linear_work_fn *linear_work;
+    tsr_moe_ffn_fn *moe_ffn;
+    tsr_moe_ffn_work_fn *moe_ffn_work;
+} linear_slots;
+
+#define SLOTS(suffix)                                                                                        \
+    tsr_cpu_linear##suffix, tsr_cpu_linear_work##suffix, tsr_cpu_moe_ffn##suffix, tsr_cpu_moe_ffn_work##suffix
+
+static const linear_slots linears[] = {
+    {0, SLOTS()},
+    {TSR_CPU_AVX2, SLOTS(_avx2)},
+    {TSR_CPU_AVX512, SLOTS(_avx512)},
+    {TSR_CPU_AVX512_BF16 | TSR_CPU_AVX512_VBMI, SLOTS(_avx512bf16)},
+    {TSR_CPU_AMX_BF16 | TSR_CPU_AVX512_VBMI, SLOTS(_amx)},
+};
+
+static const linear_slots *best_linear(unsigned features)
+{
+    const linear_slots *best = linears;
+    for (size_t i = 1; i < sizeof linears / sizeof *linears; i++)
+        if ((features & linears[i].needs) == linears[i].needs) best = &linears[i];
+    return best;
+}
+
 tsr_ops tsr_cpu_ops(unsigned features)
 {
-    (void)features;
     tsr_ops ops = tsr_ref_ops;
     ops.name = "cpu";
 
     /* norm */
     /* convert */
     /* linear: weights stay as ref packs them, which is as the file has them */
-    ops.linear = tsr_cpu_linear, ops.linear_work = tsr_cpu_linear_work;
-#if defined(__x86_64__)
-    if (features & TSR_CPU_AVX2) ops.linear = tsr_cpu_linear_avx2, ops.linear_work = tsr_cpu_linear_work_avx2;
-    if (features & TSR_CPU_AVX512)
-        ops.linear = tsr_cpu_linear_avx512, ops.linear_work = tsr_cpu_linear_work_avx512;
-    if ((features & TSR_CPU_AVX512_BF16) && (features & TSR_CPU_AVX512_VBMI))
-        ops.linear = tsr_cpu_linear_avx512bf16, ops.linear_work = tsr_cpu_linear_work_avx512bf16;
-    if ((features & TSR_CPU_AMX_BF16) && (features & TSR_CPU_AVX512_VBMI))
-        ops.linear = tsr_cpu_linear_amx, ops.linear_work = tsr_cpu_linear_work_amx;
-#endif
+    const linear_slots *linear = best_linear(features);
+    ops.linear = linear->linear, ops.linear_work = linear->linear_work;
     /* embed */
     /* patchify */
     /* vit_enter, vit_leave */
@@ -34,8 +53,8 @@ tsr_ops tsr_cpu_ops(unsigned features)
     /* gated_norm */
     /* kv_write */
     /* kv_attend: kv_attend, kv_attend_work */
-    /* moe_route */
-    /* moe_ffn: moe_ffn, moe_ffn_work */
+    ops.moe_route = tsr_cpu_moe_route;
+    ops.moe_ffn = linear->moe_ffn, ops.moe_ffn_work = linear->moe_ffn_work;
     /* sample */
     /* slot_copy, slot_read, slot_write */
     /* mamba_mix, attention: the compositions serve */

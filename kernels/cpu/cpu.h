@@ -17,4 +17,10 @@ tsr_linear_fn tsr_cpu_linear, tsr_cpu_linear_avx2, tsr_cpu_linear_avx512, tsr_cp
 tsr_linear_work_fn tsr_cpu_linear_work, tsr_cpu_linear_work_avx2, tsr_cpu_linear_work_avx512,
     tsr_cpu_linear_work_avx512bf16, tsr_cpu_linear_work_amx;
 
+tsr_moe_route_fn tsr_cpu_moe_route;
+tsr_moe_ffn_fn tsr_cpu_moe_ffn, tsr_cpu_moe_ffn_avx2, tsr_cpu_moe_ffn_avx512, tsr_cpu_moe_ffn_avx512bf16,
+    tsr_cpu_moe_ffn_amx;
+tsr_moe_ffn_work_fn tsr_cpu_moe_ffn_work, tsr_cpu_moe_ffn_work_avx2, tsr_cpu_moe_ffn_work_avx512,
+    tsr_cpu_moe_ffn_work_avx512bf16, tsr_cpu_moe_ffn_work_amx;
+
 #endif
