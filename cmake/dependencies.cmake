@@ -45,6 +45,7 @@ if(TESSERA_ONEDNN)
   endif()
   add_library(DNNL::dnnl UNKNOWN IMPORTED)
   set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
-                                              INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE})
+                                              INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE}
+                                              INTERFACE_LINK_LIBRARIES gomp)  # to hold it to one thread
   list(APPEND TSR_LIBRARIES DNNL::dnnl)
 endif()
