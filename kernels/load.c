@@ -523,10 +523,14 @@ static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n
     int64_t per_part = type != TSR_FP8 ? 0 : l->opts.scaled == TSR_SCALE_ROW ? rows : 1;
     if (!make_room(l, n_parts, n_parts * per_part)) return 0;
     for (int64_t i = 0; i < n_parts * per_part; i++) l->scales[i] = rms * (0.5f + 0.4f * unit(key, i));
+    /* While measuring, the parts lie behind each other as they will, only not anywhere. */
+    uintptr_t first = data ? (uintptr_t)data : TSR_ARENA_ALIGN;
     for (int64_t p = 0; p < n_parts; p++) {
-        l->parts[p] =
-            (tsr_matrix){.name = name, .data = placeholder, .rows = rows, .cols = cols, .type = type};
-        if (data) l->parts[p].data = data + (size_t)p * each;
+        l->parts[p] = (tsr_matrix){.name = name,
+                                   .data = (const void *)(first + (size_t)p * each),
+                                   .rows = rows,
+                                   .cols = cols,
+                                   .type = type};
         l->parts[p].n_scales = per_part;
     }
     if (is_filling(l)) /* the mean square of 1 to 2 is 7 / 3, its root about 1.5 */

@@ -109,7 +109,7 @@ tsr_status tsr_vit_config_read(tsr_vit_config *out, const tsr_json_value *root)
                  : c.position_tile;
     c.eps = (float)tsr_config_number(&inner, "layer_norm_eps", 1e-12, 1.0);
     c.qkv_bias = tsr_config_bool(&inner, "qkv_bias|attention_bias");
-    if (inner.failed) return inner.failed;
+    if (inner.failed || outer.failed) return inner.failed ? inner.failed : outer.failed;
 
     c.n_run = layers_to_run(&outer, c.n_layers);
     read_three(&outer, c.mean, "norm_mean", imagenet_mean, -10);

@@ -80,7 +80,8 @@ static void open_networks(model *m, tsr_queue *dry, model_opts o)
     if (o.dt_min > 0) m->config.dt_min = o.dt_min;
     must(tsr_lm_open(&m->lm, l, &m->config));
 
-    static const char *const not_text[] = {"vision_model.*", "mlp1.*", NULL};
+    static const char *const not_text[] = {"vision_model.*", "mlp1.*", "model.vision_tower.*",
+                                           "model.multi_modal_projector.*", NULL};
     if (o.text_only) tsr_loader_ignore(l, not_text);
     if (tsr_json_find(root, "vision_config") && !o.text_only) {
         tsr_vit_config vit;
