@@ -94,8 +94,8 @@ static void prefill_splits(void **state)
 {
     prefill_splits_of(backend_of(state), "golden", N_SHORT, 1);
     prefill_splits_of(backend_of(state), "text-f16", N_SHORT, 1);
-    prefill_splits_of(backend_of(state), "text-moe", N_LONG, 13);
-    prefill_splits_of(backend_of(state), "text-runs", N_LONG, 21);
+    prefill_splits_of(backend_of(state), "text-moe", N_LONG, 29);
+    prefill_splits_of(backend_of(state), "text-runs", N_LONG, 37);
 }
 
 /* The same at every row of a prompt with image rows, so inside images too. */
