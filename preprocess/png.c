@@ -19,11 +19,10 @@
 #include "preprocess/exif.h"
 #include "preprocess/resize.h"
 
-enum {
-    MAX_ANCILLARY_CHUNKS = 128,
-    READ_AT_ONCE =
-        1024 /* bytes of image data that libpng asks for; a truncated file loses no more of its last */
-};
+enum { MAX_ANCILLARY_CHUNKS = 128 };
+
+/* Bytes of image data that libpng asks for in one piece. The last, incomplete piece of a truncated file is lost. */
+enum { READ_AT_ONCE = 1024 };
 
 typedef struct png_reader {
     png_structp png;
@@ -61,8 +60,7 @@ static void fail_library(png_structp png, png_const_charp message)
 static void note_warning(png_structp png, png_const_charp message)
 {
     png_reader *r = png_get_error_ptr(png);
-    snprintf(r->warning, sizeof r->warning, "%s",
-             message); /* errors are often explained by the warning before */
+    snprintf(r->warning, sizeof r->warning, "%s", message); /* may explain the error that follows */
     tsr_log(TSR_LOG_DEBUG, "PNG: %s", message);
 }
 
@@ -130,8 +128,9 @@ static int64_t big_endian(const uint8_t *b)
 static tsr_status check_size(png_reader *r, const tsr_picture_limits *limits)
 {
     enum { WIDTH_AT = 16, HEIGHT_AT = 20 };
-    if (r->bytes < HEIGHT_AT + 4 || memcmp(r->file + 12, "IHDR", 4))
-        return TSR_OK; /* libpng will say what is wrong */
+    if (r->bytes < HEIGHT_AT + 4) return TSR_OK; /* libpng will find it truncated */
+    if (memcmp(r->file + 12, "IHDR", 4))
+        return tsr_fail(TSR_E_FORMAT, "PNG: the header is not the first chunk");
     r->width = big_endian(r->file + WIDTH_AT);
     r->height = big_endian(r->file + HEIGHT_AT);
     tsr_status st = tsr_picture_check_size(limits, r->width, r->height);

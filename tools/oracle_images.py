@@ -358,6 +358,7 @@ def write_hostile(w):
     add("bad-color.png", png_header(10, 10, color=5), "FORMAT", "Invalid color type")
     add("bad-no-palette.png", png(png_samples(PALETTE, 8, 8, 8, 1), 8, PALETTE), "FORMAT", "PLTE")
     add("bad-no-data.png", png_header(10, 10) + chunk(b"IEND", b""), "FORMAT", "PNG")
+    add("bad-header-second.png", good_png[:8] + chunk(b"prVt", b"abc") + good_png[8:], "FORMAT", "not the first chunk")
     # kinds of JPEG that are not read
     add("bad-12-bit.jpg", jpeg_header(16, 16, 0xC1, 12), "UNSUPPORTED", "12 bits per sample")
     add("bad-lossless.jpg", jpeg_header(16, 16, 0xC3), "UNSUPPORTED", "lossless")
