@@ -100,6 +100,9 @@ tsr_status tsr_chat_choose(const tsr_chat_format **out, const tsr_tokenizer *tok
     if (st) return st;
 
     const char *why = "config.json's template", *chosen = by_config(&e);
+    if (!chosen && *e.config_template)
+        tsr_log(TSR_LOG_INFO, "config.json's template '%.64s' is not known; looking further",
+                e.config_template);
     if (!chosen && tsr_tokenizer_chat_template(tokenizer)) {
         why = "the chat template";
         chosen = by_chat_template(&e);

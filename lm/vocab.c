@@ -36,18 +36,30 @@ int64_t tsr_vocab_bytes(char *out, const char *text, size_t n)
     return written;
 }
 
+static uint64_t read_bytes(const char *from, size_t n)
+{
+    uint64_t wide = 0;
+    uint32_t first, last;
+    if (n == 8) {
+        memcpy(&wide, from, 8);
+        return wide;
+    }
+    if (n >= 4) { /* two that overlap: quicker than a copy of a length only known here */
+        memcpy(&first, from, 4);
+        memcpy(&last, from + n - 4, 4);
+        return (uint64_t)first << 32 | last;
+    }
+    for (size_t i = 0; i < n; i++) wide = wide << 8 | (unsigned char)from[i];
+    return wide;
+}
+
 /* Multiply and fold, eight bytes at a time. */
 static uint64_t hash_of(const char *bytes, size_t n)
 {
     uint64_t h = n * 0x9E3779B97F4A7C15u;
-    while (n > 0) {
-        uint64_t word = 0;
-        size_t take = n < 8 ? n : 8;
-        memcpy(&word, bytes, take);
-        h = (h ^ word) * 0x9FB21C651E98DF25u;
+    for (size_t at = 0; at < n; at += 8) {
+        h = (h ^ read_bytes(bytes + at, n - at < 8 ? n - at : 8)) * 0x9FB21C651E98DF25u;
         h ^= h >> 32;
-        bytes += take;
-        n -= take;
     }
     return h * 0x9E3779B97F4A7C15u;
 }

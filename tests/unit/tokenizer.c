@@ -242,6 +242,51 @@ static void a_file_is_opened_by_its_own_path_too(void **state)
     assert_null(t);
 }
 
+static void the_config_names_tokens_and_template(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *beside, *template;
+        int32_t bos, eos;
+    } cases[] = {
+        {"{}", NULL, NULL, -1, -1},
+        {"{\"bos_token\":null,\"eos_token\":\"</s>\",\"chat_template\":\"one\"}", NULL, "one", -1, 2},
+        {"{\"bos_token\":{\"content\":\"<s>\"},\"eos_token\":\"<nowhere>\"}", "two", "two", 1, -1},
+        {"{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"x\"},{\"name\":\"default\",\"template\":"
+         "\"three\"}]}",
+         NULL, "three", -1, -1},
+        {"{\"chat_template\":\"one\"}", "four", "four", -1, -1},
+    };
+    tsr_json *json = text_json("family/tokenizer.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tsr_json *config = NULL;
+        tsr_tokenizer *t = NULL;
+        assert_int_equal(tsr_json_parse(&config, cases[i].config, strlen(cases[i].config), "c"), TSR_OK);
+        assert_int_equal(tsr_tokenizer_parse(&t, tsr_json_root(json), tsr_json_root(config), cases[i].beside),
+                         TSR_OK);
+        assert_int_equal(tsr_tokenizer_bos(t), cases[i].bos);
+        assert_int_equal(tsr_tokenizer_eos(t), cases[i].eos);
+        if (cases[i].template)
+            assert_string_equal(tsr_tokenizer_chat_template(t), cases[i].template);
+        else
+            assert_null(tsr_tokenizer_chat_template(t));
+        tsr_tokenizer_close(t);
+        tsr_json_close(config);
+    }
+    static const char *const bad[] = {"[]", "{\"bos_token\":7}", "{\"chat_template\":7}",
+                                      "{\"chat_template\":[7]}", "{\"eos_token\":{\"content\":[]}}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        tsr_json *config = NULL;
+        tsr_tokenizer *t = NULL;
+        assert_int_equal(tsr_json_parse(&config, bad[i], strlen(bad[i]), "c"), TSR_OK);
+        assert_int_equal(tsr_tokenizer_parse(&t, tsr_json_root(json), tsr_json_root(config), NULL),
+                         TSR_E_FORMAT);
+        assert_null(t);
+        tsr_json_close(config);
+    }
+    tsr_json_close(json);
+}
+
 /* ---- files that are none ---- */
 
 /* A small tokenizer in parts, so that a test can put another one in. */
@@ -516,6 +561,7 @@ int main(void)
         cmocka_unit_test(ill_formed_utf8_becomes_replacement_characters),
         cmocka_unit_test(tokens_are_found_by_name),
         cmocka_unit_test(a_file_is_opened_by_its_own_path_too),
+        cmocka_unit_test(the_config_names_tokens_and_template),
         cmocka_unit_test(what_is_not_supported_is_named),
         cmocka_unit_test(text_never_merges_into_a_special_token),
         cmocka_unit_test(nul_bytes_are_text),
