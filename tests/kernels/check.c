@@ -19,7 +19,7 @@
 #include "base/alloc.h"
 #include "tests/kernels/kt_private.h"
 
-enum { SCRATCH_GUARD = 256 };
+enum { SCRATCH_GUARD = 1 << 16 };
 
 /* Where a failure is told, and whether one was: the first of a run is enough. */
 typedef struct report {
@@ -215,8 +215,8 @@ static int64_t compare(report *rep, const kt *t, const char *name, tsr_view got,
     }
     if (wrong == 0) return 0;
     if (was_filled && still_filled(t, got, first_r, first_c)) {
-        fail(rep, "%s[%" PRId64 ", %" PRId64 "]: never written (%" PRId64 " of %" PRId64 " differ)", name,
-             first_r, first_c, wrong, want.rows * want.cols);
+        fail(rep, "%s[%" PRId64 ", %" PRId64 "]: never written, or NaN (%" PRId64 " of %" PRId64 " differ)",
+             name, first_r, first_c, wrong, want.rows * want.cols);
         return wrong;
     }
     int64_t group = tol.group ? tol.group : want.cols, begin = first_c / group * group;

@@ -12,7 +12,7 @@ struct kt_buffer {
     const char *name;
     kt_kind kind;
     unsigned char *block;
-    size_t bytes;
+    size_t bytes, guard; /* of the block; before and behind the rows */
     tsr_view view;
     kt_tol tol;
     double *size;          /* [rows * cols] or NULL */

@@ -14,18 +14,20 @@ static tsr_sampling draw_sampling(kt *t, int64_t vocab)
     if (s.temp > 0 && kt_chance(t, 50)) s.temp = (float)kt_real(t, 0.2, 3);
     if (kt_chance(t, 40)) s.top_k = (int32_t)kt_pick(t, 1, 2, 5, vocab, vocab + 7);
     if (kt_chance(t, 40)) s.top_p = (float)kt_real(t, 0.05, 1);
+    if (kt_chance(t, 20)) s.top_p = 0.25f * (float)kt_int(t, 1, 3); /* met exactly by rows of equal logits */
     if (kt_chance(t, 30)) s.min_p = (float)kt_real(t, 0, 0.5);
     if (kt_chance(t, 40)) s.repeat_penalty = (float)kt_real(t, 0.8, 1.6);
     return s;
 }
 
-/* What stands in a row: plain, ties for the largest, one left over, -inf and NaN among the others. */
+/* What stands in a row: plain, ties for the largest, -inf or NaN among the others, one left over, all equal. */
 static void draw_row(kt *t, tsr_view logits, int64_t r)
 {
     int64_t vocab = logits.cols, kind = kt_int(t, 0, 5);
     for (int64_t c = 0; c < vocab; c++) {
         double v = 4 * kt_at(logits, r, c);
         if (kind == 1) v = floor(v);
+        if (kind == 5) v = 1;
         if (kind == 2) v = kt_chance(t, 50) ? -INFINITY : v;
         if (kind == 3) v = kt_chance(t, 20) ? NAN : v;
         kt_set(logits, r, c, v);
@@ -40,7 +42,7 @@ static void draw_row(kt *t, tsr_view logits, int64_t r)
 
 static void run(kt *t)
 {
-    int64_t vocab = kt_model(t, kt_pick(t, 1, 2, 31, 32, 33, 500), 131072),
+    int64_t vocab = kt_model(t, kt_pick(t, 1, 2, 4, 8, 31, 32, 33, 500), 131072),
             words = (vocab + 31) / 32 + kt_int(t, 0, 1);
     kt_steps k = kt_step(t, kt_step_draw(t, 8));
     int64_t n_rows = k.all.n_rows, n_seqs = k.all.n_seqs;
@@ -115,4 +117,4 @@ static void run(kt *t)
 }
 
 const kt_case kt_case_sample = {
-    .name = "sample", .run = run, .op = TSR_OP_SAMPLE, .seeds = 120, .benches = 1};
+    .name = "sample", .run = run, .op = TSR_OP_SAMPLE, .seeds = 400, .benches = 1};
