@@ -44,7 +44,8 @@ typedef struct tsr_norm_weight {
     bool centred; /* LayerNorm; otherwise RMSNorm */
 } tsr_norm_weight;
 
-typedef enum tsr_act { TSR_LINEAR, TSR_GELU, TSR_RELU2 } tsr_act; /* GELU is the erf form */
+/* GELU is the erf form. RELU2 is max(u, 0)^2, and NaN stays NaN. */
+typedef enum tsr_act { TSR_LINEAR, TSR_GELU, TSR_RELU2 } tsr_act;
 
 typedef struct tsr_linear_opts {
     const tsr_norm_weight *norm; /* normalise x first */
@@ -128,8 +129,8 @@ typedef void tsr_norm_fn(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_we
  *
  *   y  [R, d]  any     x  [R, d]  any
  *
- * To fp8: divided by the scale, saturated to +-448, rounded to nearest even; ROW and BLOCK write amax / 448
- * (1 where all is zero) as scale; TENSOR reads it. Exact otherwise but for the one rounding.
+ * To fp8: divided by the scale (one f32 division), saturated to +-448, rounded to nearest even; ROW and BLOCK
+ * write amax / 448 (1 where all is zero) as scale; TENSOR reads it. Exact otherwise but for the one rounding.
  */
 typedef void tsr_convert_fn(tsr_queue *q, tsr_view y, tsr_view x);
 
@@ -152,7 +153,7 @@ typedef void tsr_linear_fn(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weigh
  *   table  [vocab, d]     any weight type; scaled rows are multiplied out
  *   image  [n_image, d]   flt; empty when no row is an image's
  *
- * Exact. Ids are in range: lm checks them.
+ * TSR_ID_LAST with slot -1 is a row of zeros. Exact. Ids are in range: lm checks them.
  */
 typedef void tsr_embed_fn(tsr_queue *q, tsr_view x, const tsr_weight *table, tsr_view image,
                           const tsr_step *step);
@@ -185,7 +186,8 @@ typedef void tsr_gather_fn(tsr_queue *q, tsr_view y, tsr_view x, const int32_t *
  *   y    [R, n_q D]              flt
  *   qkv  [R, (n_q + 2 n_kv) D]   flt: q heads, k heads, v heads
  *
- * Softmax and sums in f32. Accuracy: kt_attend(D, rows of the longest span).
+ * Softmax and sums in f32; weights may be rounded to bf16 where qkv is. Accuracy: kt_attend(D, rows of the
+ * longest span).
  */
 typedef void tsr_attend_fn(tsr_queue *q, tsr_view y, tsr_view qkv, tsr_heads heads, tsr_spans spans);
 
@@ -239,7 +241,8 @@ typedef void tsr_kv_write_fn(tsr_queue *q, tsr_pages pages, tsr_view k, tsr_view
  *
  *   y, x  [n_rows, n_q D]  flt; x holds the queries
  *
- * Positions on page -1 read as zero keys and values; a slot of -1 changes nothing. Softmax and sums in f32.
+ * Positions on page -1 read as zero keys and values; a slot of -1 changes nothing. Softmax and sums in f32;
+ * weights may be rounded to bf16 where the pages are. Accuracy: kt_attend(D, context).
  */
 typedef void tsr_kv_attend_fn(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, tsr_heads heads,
                               const tsr_step *step);
@@ -255,6 +258,8 @@ typedef void tsr_moe_route_fn(tsr_queue *q, tsr_view ids, tsr_view gates, tsr_vi
 /* y = add + sum over k of gate * down_e(relu(up_e t)^2), experts summed in ascending id
  *
  *   y, add [R, d] flt; y may be add     t [R, n_in] flt     up [E][m, n_in]     down [E][d, m]
+ *
+ * t and the rows between the two products are linear inputs: rounded as tsr_linear says.
  */
 typedef void tsr_moe_ffn_fn(tsr_queue *q, tsr_view y, tsr_view t, const tsr_weight *up,
                             const tsr_weight *down, tsr_view ids, tsr_view gates, tsr_view add);
@@ -263,10 +268,14 @@ typedef void tsr_moe_ffn_fn(tsr_queue *q, tsr_view y, tsr_view t, const tsr_weig
  *
  *   logits  [n_logits, vocab]  f32
  *
- * In this order: ids not in `allow` and NaN logits are out; the ids of this step's rows are marked seen by
- * their slot; the repeat penalty divides positive and multiplies negative logits of seen ids; greedy takes the
- * largest (ties to the lower id) at temp 0; otherwise temp, top_k, top_p, min_p, and one draw by Philox 4x32-10
- * keyed (seed, position). Writes out_ids, out_logprobs, last_id and seen. If every id is out, the queue fails.
+ * In this order: the ids of this step's rows are marked seen by their slot (which has seen nothing at position
+ * 0); ids not in `allow`, NaN and -inf are out; the repeat penalty divides positive and multiplies negative
+ * logits of seen ids; at temp 0 the largest is taken (ties to the lower id); otherwise logits are divided by
+ * temp, top_k keeps the best (ties to the lower id), top_p the fewest best whose share reaches it, min_p those
+ * of at least that part of the largest share, and u = tsr_philox_uniform(seed, position of the row) chooses the
+ * first id, in ascending order, at which the sum of the shares passes u of the whole. out_logprobs is the log
+ * of the chosen id's share before temp and cuts. Writes out_ids, out_logprobs, last_id and seen; a slot of -1
+ * keeps neither. If every id of a row is out, the queue fails with TSR_E_ARG.
  */
 typedef void tsr_sample_fn(tsr_queue *q, const tsr_step *step, tsr_view logits);
 
@@ -297,7 +306,7 @@ typedef struct tsr_matrix {
     const void *data; /* may be misaligned */
     int64_t rows, cols;
     tsr_dtype type;
-    const float *scale; /* f32, aligned; NULL when unscaled */
+    const float *scale; /* f32, aligned; NULL when unscaled; must outlive the weight */
     int64_t n_scales;   /* 1 or rows */
 } tsr_matrix;
 

@@ -10,8 +10,16 @@
 
 /* ---------------------------------------------------------------- reading and writing ------------------- */
 
-/* Element (r, c) of any floating view, its scale multiplied out. */
-double tsr_ref_at(tsr_view x, int64_t r, int64_t c);
+/* Element (r, c) of an FP8 view, its scale multiplied out. */
+double tsr_ref_scaled_at(tsr_view x, int64_t r, int64_t c);
+
+/* Element (r, c) of any floating view. Inline: this is where the backend spends its time. */
+static inline double tsr_ref_at(tsr_view x, int64_t r, int64_t c)
+{
+    if (x.type == TSR_F32) return ((const float *)x.data)[r * x.stride + c];
+    if (x.type == TSR_BF16) return tsr_from_bf16(((const uint16_t *)x.data)[r * x.stride + c]);
+    return tsr_ref_scaled_at(x, r, c);
+}
 
 /* Round `value` once to f32 or bf16 and store it as element i of `data`. */
 void tsr_ref_put(void *data, tsr_dtype type, int64_t i, double value);

@@ -8,10 +8,9 @@ static int64_t scale_index(tsr_view v, int64_t r, int64_t c)
     return r * v.scale_stride + (v.scaled == TSR_SCALE_BLOCK ? c / TSR_SCALE_BLOCK_COLS : 0);
 }
 
-double tsr_ref_at(tsr_view x, int64_t r, int64_t c)
+double tsr_ref_scaled_at(tsr_view x, int64_t r, int64_t c)
 {
-    double value = tsr_load(x.data, x.type, r * x.stride + c);
-    return x.scaled == TSR_SCALE_NONE ? value : value * x.scale[scale_index(x, r, c)];
+    return (double)tsr_from_fp8(((const uint8_t *)tsr_row(x, r))[c]) * x.scale[scale_index(x, r, c)];
 }
 
 /* The f32 that rounds to bf16 as `value` itself would: cut towards zero, with the last bit set when anything
@@ -84,7 +83,7 @@ double tsr_ref_dot(const tsr_weight *w, int64_t e, int64_t j, const double *x)
     int64_t row = e * w->rows + j;
     const char *data = (const char *)w->data + (size_t)(row * w->cols) * tsr_dtype_bytes(w->type);
     double sum = 0;
-    switch (w->type) { /* tsr_load hoisted out of the loop: this one is most of the backend's time */
+    switch (w->type) { /* outside the loop, as the loop is most of the backend's time */
     case TSR_F32:
         for (int64_t k = 0; k < w->cols; k++) sum += x[k] * ((const float *)data)[k];
         break;

@@ -14,7 +14,7 @@ static void run(kt *t)
 
     int32_t *start = kt_ints(t, n + 1);
     for (int64_t i = 0; i < n; i++) {
-        int64_t rows = kt_model(t, kt_pick(t, 1, 2, 17, 33, 64, 65), 1025);
+        int64_t rows = kt_model(t, kt_pick(t, 1, 2, 17, 33, 64, 65), 257, 1025);
         if (most) rows = most;
         start[i + 1] = start[i] + (int32_t)rows;
     }
@@ -40,4 +40,4 @@ static void run(kt *t)
     tsr_attend(t->q, kt_part(t, y), kt_part(t, qkv), h, spans);
 }
 
-const kt_case kt_case_attend = {.name = "attend", .run = run, .op = TSR_OP_ATTEND, .seeds = 40, .benches = 1};
+const kt_case kt_case_attend = {.name = "attend", .run = run, .op = TSR_OP_ATTEND, .seeds = 40, .benches = 2};

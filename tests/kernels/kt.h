@@ -226,9 +226,10 @@ typedef struct kt_case {
     X(convert)                                                                                               \
     X(linear)                                                                                                \
     X(embed)                                                                                                 \
-    X(patchify) X(vit_enter) X(vit_leave) X(gather) X(attend) X(pixel_shuffle) X(conv) X(scan) X(gated_norm) \
-        X(kv_write) X(kv_attend) X(moe_route) X(moe_ffn) X(sample) X(slot_copy) X(slot_read) X(slot_write)   \
-            X(mamba_mix) X(attention)
+    X(patchify)                                                                                              \
+    X(vit_enter) X(vit_leave) X(gather) X(attend) X(pixel_shuffle) X(conv) X(scan) X(gated_norm) X(kv_write) \
+        X(kv_attend) X(moe_route) X(moe_ffn) X(sample) X(slot_copy) X(slot_read) X(slot_write) X(mamba_mix)  \
+            X(attention)
 #define KT_DECLARE(name) extern const kt_case kt_case_##name;
 KT_CASES(KT_DECLARE)
 
@@ -251,7 +252,8 @@ bool kt_same_slots(const kt_case *c, const tsr_ops *a, const tsr_ops *b);
 /* Time the case at the model's own sizes on every table and print a line for each. */
 void kt_bench(const kt_case *c, const kt_table *tables, int n_tables);
 
-/* Seconds, FLOPs and bytes of the case's op at one of the model's sizes; the best of `repeats`. */
+/* Seconds, FLOPs and bytes of the case's ops at one of the model's sizes; the best of `repeats`, which may be 0
+ * to learn FLOPs and bytes alone. */
 tsr_op_count kt_time(const kt_case *c, int bench, const kt_table *table, tsr_pool *pool, int repeats);
 
 #endif
