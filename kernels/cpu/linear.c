@@ -196,9 +196,6 @@ static void block_task(void *arg, int64_t task, int worker)
     /* Rows of the file serve as they are when they end with a step. */
     bool plain = w->type == kernel->type && w->cols % kernel->step == 0;
 
-    memset(acc, 0,
-           acc_floats(kernel) / (size_t)kernel->pass * (size_t)round_up(n_x, TSR_LINEAR_COLLECT) *
-               sizeof *acc);
     for (int64_t c = 0; c < w->cols; c += kernel->depth) {
         int64_t n = least(kernel->depth, w->cols - c), padded = round_up(n, kernel->step);
         const void *from = panel + c * each;

@@ -50,14 +50,14 @@ typedef struct tsr_linear_kernel {
     int64_t depth; /* columns per piece; a multiple of STEP */
     int64_t
         per_dot; /* floats of accumulator per product: [rows of x][panel][per_dot], in an order within groups of
-                      * COLLECT rows that is the kernel's own business; zero at first */
+                      * COLLECT rows that is the kernel's own business */
 
     /* Put columns c0 .. c0 + n of `unit` rows from `row` on, dense in src, into the kernel's own order. NULL:
      * rows lie as they are. */
     void (*place)(const tsr_linear_rows *to, int64_t row, int64_t c0, int64_t n, const void *src);
 
     /* Add the products of packed rows row .. row + n_x and the panel's n_w rows over columns c0 .. c0 + n, n a
-     * multiple of step. w has type `type`. */
+     * multiple of step; c0 = 0 begins the sums. w has type `type`. */
     void (*block)(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x, int64_t c0, int64_t n,
                   const void *w, int64_t w_bytes, int64_t n_w);
 

@@ -80,12 +80,18 @@ static void configure(int first, int second)
 
 /* Sums [group of x][group of w][row of w][row of x]. Two groups by two. */
 static void block_2x2(float *acc, const uint32_t *x0, const uint32_t *x1, const unsigned char *w0,
-                      const unsigned char *w1, int64_t w_bytes, int64_t n)
+                      const unsigned char *w1, int64_t w_bytes, int64_t n, bool begin)
 {
-    _tile_loadd(0, acc, 64);
-    _tile_loadd(1, acc + GROUPS * TILE, 64);
-    _tile_loadd(2, acc + TILE, 64);
-    _tile_loadd(3, acc + (GROUPS + 1) * TILE, 64);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (!begin) {
+        _tile_loadd(0, acc, 64);
+        _tile_loadd(1, acc + GROUPS * TILE, 64);
+        _tile_loadd(2, acc + TILE, 64);
+        _tile_loadd(3, acc + (GROUPS + 1) * TILE, 64);
+    }
     for (int64_t k = 0; k < n; k += STEP) {
         _tile_loadd(6, x0 + k * SIDE / 2, 64);
         _tile_loadd(4, w0 + 2 * k, w_bytes);
@@ -103,10 +109,14 @@ static void block_2x2(float *acc, const uint32_t *x0, const uint32_t *x1, const 
 }
 
 static void block_2x1(float *acc, const uint32_t *x0, const unsigned char *w0, const unsigned char *w1,
-                      int64_t w_bytes, int64_t n)
+                      int64_t w_bytes, int64_t n, bool begin)
 {
-    _tile_loadd(0, acc, 64);
-    _tile_loadd(2, acc + TILE, 64);
+    _tile_zero(0);
+    _tile_zero(2);
+    if (!begin) {
+        _tile_loadd(0, acc, 64);
+        _tile_loadd(2, acc + TILE, 64);
+    }
     for (int64_t k = 0; k < n; k += STEP) {
         _tile_loadd(6, x0 + k * SIDE / 2, 64);
         _tile_loadd(4, w0 + 2 * k, w_bytes);
@@ -119,9 +129,11 @@ static void block_2x1(float *acc, const uint32_t *x0, const unsigned char *w0, c
 }
 
 /* One group of weight rows, perhaps not a whole one. */
-static void block_1x1(float *acc, const uint32_t *x0, const unsigned char *w0, int64_t w_bytes, int64_t n)
+static void block_1x1(float *acc, const uint32_t *x0, const unsigned char *w0, int64_t w_bytes, int64_t n,
+                      bool begin)
 {
-    _tile_loadd(0, acc, 64);
+    _tile_zero(0);
+    if (!begin) _tile_loadd(0, acc, 64);
     for (int64_t k = 0; k < n; k += STEP) {
         _tile_loadd(6, x0 + k * SIDE / 2, 64);
         _tile_loadd(4, w0 + 2 * k, w_bytes);
@@ -135,20 +147,22 @@ static void block(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x
 {
     int64_t j = 0, x_step = x->stride * SIDE / 2;
     const uint32_t *x0 = group(x, row, c0);
+    bool begin = c0 == 0;
     configure(SIDE, SIDE);
     for (; j + 2 * SIDE <= n_w; j += 2 * SIDE) {
         const unsigned char *w0 = (const unsigned char *)w + j * w_bytes, *w1 = w0 + SIDE * w_bytes;
         float *to = acc + j / SIDE * TILE;
         int64_t g = 0;
         for (; g + 2 <= n_x / SIDE; g += 2)
-            block_2x2(to + g * GROUPS * TILE, x0 + g * x_step, x0 + (g + 1) * x_step, w0, w1, w_bytes, n);
-        if (g < n_x / SIDE) block_2x1(to + g * GROUPS * TILE, x0 + g * x_step, w0, w1, w_bytes, n);
+            block_2x2(to + g * GROUPS * TILE, x0 + g * x_step, x0 + (g + 1) * x_step, w0, w1, w_bytes, n,
+                      begin);
+        if (g < n_x / SIDE) block_2x1(to + g * GROUPS * TILE, x0 + g * x_step, w0, w1, w_bytes, n, begin);
     }
     for (; j < n_w; j += SIDE) {
         configure((int)(n_w - j < SIDE ? n_w - j : SIDE), SIDE);
         for (int64_t g = 0; g < n_x / SIDE; g++)
             block_1x1(acc + (g * GROUPS + j / SIDE) * TILE, x0 + g * x_step,
-                      (const unsigned char *)w + j * w_bytes, w_bytes, n);
+                      (const unsigned char *)w + j * w_bytes, w_bytes, n, begin);
     }
     _tile_release();
 }

@@ -32,6 +32,29 @@ static inline float vec_sum(vec a)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+/* Two vectors' sums of pairs of 64, of 32 bits, side by side. */
+static inline vec pairs64(vec a, vec b)
+{
+    __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
+                         _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+}
+
+static inline vec pairs32(vec a, vec b)
+{
+    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+}
+
+static inline vec vec_sums(const float *p)
+{
+    vec h[4]; /* halves added: vector i in the lower half, i + 4 in the upper */
+    for (int i = 0; i < 4; i++) {
+        vec a = _mm256_loadu_ps(p + 8 * i), b = _mm256_loadu_ps(p + 8 * (i + 4));
+        h[i] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    }
+    return pairs32(pairs64(h[0], h[1]), pairs64(h[2], h[3]));
+}
+
 static inline vec madd(vec sum, factor w, factor x)
 {
     return _mm256_fmadd_ps(w, x, sum);

@@ -7,28 +7,9 @@ enum { STEP = 16, NX = 6, NW = 4, PANEL = 32 };
 #define PANEL_TYPE TSR_F32
 
 typedef float elem;
-typedef __m512 vec;
 typedef __m512 factor;
 
-static inline vec vec_zero(void)
-{
-    return _mm512_setzero_ps();
-}
-
-static inline vec vec_load(const float *p)
-{
-    return _mm512_loadu_ps(p);
-}
-
-static inline void vec_store(float *p, vec a)
-{
-    _mm512_storeu_ps(p, a);
-}
-
-static inline float vec_sum(vec a)
-{
-    return _mm512_reduce_add_ps(a);
-}
+#include "kernels/cpu/linear_zmm.h"
 
 static inline vec madd(vec sum, factor w, factor x)
 {

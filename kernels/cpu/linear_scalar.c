@@ -34,6 +34,13 @@ static inline float vec_sum(vec a)
     return a.v[0];
 }
 
+static inline vec vec_sums(const float *p)
+{
+    vec r;
+    for (int i = 0; i < STEP; i++) r.v[i] = vec_sum(vec_load(p + i * STEP));
+    return r;
+}
+
 static inline vec madd(vec sum, factor w, factor x)
 {
     for (int i = 0; i < STEP; i++) sum.v[i] += w.v[i] * x.v[i];

@@ -6,7 +6,9 @@
  *   elem                    an element of x: float, or uint16_t for bf16
  *   vec                     partial sums
  *   factor                  STEP elements of x or w, ready for madd
- *   vec vec_zero(void), vec vec_load(const float *), void vec_store(float *, vec), float vec_sum(vec)
+ *   vec vec_zero(void), vec vec_load(const float *), void vec_store(float *, vec)
+ *   float vec_sum(vec)                    lanes added up: the upper half to the lower, then half of that, ...
+ *   vec vec_sums(const float *)           vec_sum of as many vectors as one has lanes, at once
  *   vec madd(vec sum, factor w, factor x)
  *   factor load_x(const elem *), factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
  *   void fetch(const unsigned char *)     ask for a cache line ahead of its use; INLINE, or gcc drops the call
@@ -106,18 +108,19 @@ INLINE void few(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, 
 
 /* The accumulators of a pass: [row of x][row of w][LANES]. */
 INLINE void block_tile(float *acc, int64_t acc_stride, const elem *x, int64_t x_stride, int n_x,
-                       const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t n)
+                       const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin)
 {
     vec sum[NX][NW];
     UNROLL
     for (int i = 0; i < n_x; i++) {
         UNROLL
-        for (int j = 0; j < n_w; j++) sum[i][j] = vec_load(acc + i * acc_stride + j * LANES);
+        for (int j = 0; j < n_w; j++)
+            sum[i][j] = begin ? vec_zero() : vec_load(acc + i * acc_stride + j * LANES);
     }
     for (int64_t k = 0; k < n; k += STEP) {
         factor wk[NW];
         UNROLL
-        for (int j = 0; j < n_w; j++) wk[j] = load_w(w + j * w_bytes, type, k);
+        for (int j = 0; j < n_w; j++) wk[j] = load_w(w + j * w_bytes, PANEL_TYPE, k);
         UNROLL
         for (int i = 0; i < n_x; i++) {
             factor xk = load_x(x + i * x_stride + k);
@@ -133,14 +136,13 @@ INLINE void block_tile(float *acc, int64_t acc_stride, const elem *x, int64_t x_
 }
 
 INLINE void block_rows(float *acc, int64_t acc_stride, const elem *x, int64_t x_stride, int n_x,
-                       const unsigned char *w, int64_t w_bytes, int64_t n_w, int64_t n)
+                       const unsigned char *w, int64_t w_bytes, int64_t n_w, int64_t n, bool begin)
 {
     int64_t j = 0;
     for (; j + NW <= n_w; j += NW)
-        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, NW, PANEL_TYPE,
-                   n);
+        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, NW, n, begin);
     for (; j < n_w; j++)
-        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, 1, PANEL_TYPE, n);
+        block_tile(acc + j * LANES, acc_stride, x, x_stride, n_x, w + j * w_bytes, w_bytes, 1, n, begin);
 }
 
 /* NX rows of x stay in L1 while the panel's piece, from L2, passes over them. */
@@ -151,17 +153,22 @@ static void block(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x
     const int64_t acc_stride = PANEL * LANES, stride = x->stride;
     int64_t i = 0;
     for (; i + NX <= n_x; i += NX)
-        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, NX, w, w_bytes, n_w, n);
+        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, NX, w, w_bytes, n_w, n,
+                   c0 == 0);
     for (; i + 2 <= n_x; i += 2)
-        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 2, w, w_bytes, n_w, n);
-    if (i < n_x) block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 1, w, w_bytes, n_w, n);
+        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 2, w, w_bytes, n_w, n, c0 == 0);
+    if (i < n_x)
+        block_rows(acc + i * acc_stride, acc_stride, x0 + i * stride, stride, 1, w, w_bytes, n_w, n, c0 == 0);
 }
 
 static void collect(float *sums, const float *acc, int64_t i0, int64_t n_x, int64_t n_w)
 {
-    for (int64_t i = 0; i < n_x; i++)
-        for (int64_t j = 0; j < n_w; j++)
-            sums[i * PANEL + j] = vec_sum(vec_load(acc + ((i0 + i) * PANEL + j) * LANES));
+    for (int64_t i = 0; i < n_x; i++) {
+        const float *row = acc + (i0 + i) * PANEL * LANES;
+        int64_t j = 0;
+        for (; j + LANES <= n_w; j += LANES) vec_store(sums + i * PANEL + j, vec_sums(row + j * LANES));
+        for (; j < n_w; j++) sums[i * PANEL + j] = vec_sum(vec_load(row + j * LANES));
+    }
 }
 
 /* few, for one type of weight. */

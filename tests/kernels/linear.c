@@ -17,7 +17,8 @@ static void fill_sizes(double *size, setup s)
     for (int64_t r = 0; r < s.x.rows; r++)
         for (int64_t j = 0; j < w->rows; j++) {
             double scale = w->scaled == TSR_SCALE_NONE ? 1 : w->scale[w->scaled == TSR_SCALE_ROW ? j : 0];
-            double most = w->input == TSR_INPUT_STATIC ? TSR_FP8_MAX * *w->input_scale : INFINITY;
+            bool clamps = w->input == TSR_INPUT_STATIC && s.x.scaled == TSR_SCALE_NONE;
+            double most = clamps ? TSR_FP8_MAX * *w->input_scale : INFINITY;
             double sum = 0, squares = 0, bias = w->bias ? w->bias[j] : 0;
             for (int64_t k = 0; k < w->cols; k++) {
                 double x = fmax(-most, fmin(most, kt_at(s.x, r, k)));
