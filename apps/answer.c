@@ -81,6 +81,7 @@ tsr_status answer(tsr_session *session, const options *o, bool stream, tsr_resul
     tsr_status status = tsr_session_generate(session, &g, result);
     term_interrupts(NULL);
     if (status) return status;
+    if (term_interrupted()) return TSR_E_CANCELLED; /* on_piece stopped it, or it had just ended */
     if (stream) putchar('\n');
     show_timings(session, result);
     return TSR_OK;

@@ -22,9 +22,9 @@ static volatile sig_atomic_t interrupts;
 static void on_interrupt(int number)
 {
     (void)number;
-    if (interrupts++) _exit(EXIT_INTERRUPTED);
     tsr_session *session = atomic_load(&running);
-    if (session) tsr_session_cancel(session);
+    if (!session || interrupts++) _exit(EXIT_INTERRUPTED);
+    tsr_session_cancel(session);
 }
 
 /* A weight file that shrinks while it is mapped ends in SIGBUS: say which, and leave without a core. */

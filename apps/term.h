@@ -11,7 +11,8 @@
 /* Install the handlers (Ctrl-C, a mapped file that shrank) and the listener for the library's notes. */
 void term_open(bool verbose, bool quiet);
 
-/* Ctrl-C stops this session's call; NULL: nothing runs. A second Ctrl-C ends the program. */
+/* Ctrl-C stops this session's call; NULL: nothing runs that is worth an orderly end, and Ctrl-C ends the program,
+ * as a second one always does. */
 void term_interrupts(tsr_session *session);
 bool term_interrupted(void);
 

@@ -23,7 +23,7 @@ static int encode(const tsr_model *model, const char *text, size_t bytes, bool s
 /* The ids of a JSON array of whole numbers; NULL after a message. */
 static int32_t *read_ids(const char *text, int *n_ids)
 {
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
     int32_t *ids = cJSON_IsArray(json) ? malloc(sizeof *ids * ((size_t)cJSON_GetArraySize(json) + 1)) : NULL;
     int n = 0;
     if (ids) {
