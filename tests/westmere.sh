@@ -15,5 +15,6 @@ for op in $("$build/tests/kernels/kernels" --list | awk '{ print $1 }'); do
 done
 
 picture=tests/vectors/models/chat-a/expect/png.png
-westmere "$build/apps/tessera" caption -n 8 --max-tiles 1 "$picture" | tee /dev/stderr | grep -q . ||
-    { echo "the caption is empty"; exit 1; }
+caption=$(westmere "$build/apps/tessera" caption -n 8 --max-tiles 1 "$picture")
+echo "$picture:$caption"
+[ -n "$caption" ]
