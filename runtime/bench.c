@@ -96,8 +96,70 @@ tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
     return st;
 }
 
+/* ---------------------------------------------------------------- the products of a model --------------- */
+
+typedef struct shape {
+    int64_t n, k, count;
+} shape;
+
+enum { MAX_SHAPES = 16 };
+
+typedef struct shapes {
+    shape items[MAX_SHAPES];
+    int n;
+} shapes;
+
+static void add_shape(shapes *s, int64_t n, int64_t k, int64_t count)
+{
+    for (int i = 0; i < s->n; i++) {
+        if (s->items[i].n != n || s->items[i].k != k) continue;
+        s->items[i].count += count;
+        return;
+    }
+    if (count && s->n < MAX_SHAPES) s->items[s->n++] = (shape){n, k, count};
+}
+
+/* Linears that every prompt row passes through; the head sees the last row alone. */
+static shapes decoder_shapes(const tsr_lm_config *c)
+{
+    shapes s = {.n = 0};
+    int64_t d = tsr_lm_d_mamba(c), d_q = c->n_heads * c->head_dim, d_kv = c->n_kv_heads * c->head_dim;
+    add_shape(&s, d + tsr_lm_d_conv(c) + c->mamba_heads, c->d_model, c->n_mamba);
+    add_shape(&s, c->d_model, d, c->n_mamba);
+    add_shape(&s, d_q + 2 * d_kv, c->d_model, c->n_attention);
+    add_shape(&s, c->d_model, d_q, c->n_attention);
+    for (int64_t i = 0; i < c->n_layers; i++) {
+        if (c->kind[i] != TSR_LAYER_MLP) continue;
+        add_shape(&s, c->d_ff[i], c->d_model, 1);
+        add_shape(&s, c->d_model, c->d_ff[i], 1);
+    }
+    return s;
+}
+
+static shapes vision_shapes(const tsr_vit_config *c)
+{
+    shapes s = {.n = 0};
+    add_shape(&s, 3 * c->d_model, c->d_model, c->n_run);
+    add_shape(&s, c->d_model, c->d_model, c->n_run);
+    add_shape(&s, c->d_ff, c->d_model, c->n_run);
+    add_shape(&s, c->d_model, c->d_ff, c->n_run);
+    return s;
+}
+
 tsr_status tsr_engine_product_rate(tsr_engine *e, int64_t rows, int vision, double *flops_per_second)
 {
-    (void)rows, (void)vision, (void)flops_per_second;
-    return tsr_fail(TSR_E_UNSUPPORTED, "%s: no matrix library in this build", e->model->name);
+    const tsr_model *m = e->model;
+    if (vision && !m->has_vision) return tsr_fail(TSR_E_UNSUPPORTED, "%s has no vision encoder", m->name);
+    shapes s = vision ? vision_shapes(&m->vit_config) : decoder_shapes(&m->lm_config);
+    double flops = 0, seconds = 0;
+    for (int i = 0; i < s.n; i++) {
+        double took;
+        tsr_status st = tsr_cpu_library_seconds(&took, e->pool, rows, s.items[i].n, s.items[i].k);
+        if (st) return st;
+        seconds += took * (double)s.items[i].count;
+        flops += 2.0 * (double)rows * (double)s.items[i].n * (double)s.items[i].k * (double)s.items[i].count;
+    }
+    if (!s.n) return tsr_fail(TSR_E_UNSUPPORTED, "%s has no linears to measure", m->name);
+    *flops_per_second = flops / seconds;
+    return TSR_OK;
 }
