@@ -65,7 +65,7 @@ typedef struct model_opts {
 } model_opts;
 
 /* Room of a model's pools: enough for every test here. */
-enum { MODEL_SLOTS = 6, MODEL_PAGES = 40, MODEL_ROWS = 192, MODEL_TILES = 4 };
+enum { MODEL_SLOTS = 6, MODEL_PAGES = 40, MODEL_ROWS = 192, MODEL_TILES = 8 };
 
 /* Open tests/vectors/models/NAME; a failure fails the test with its message. The scratch is what dry walks
  * measured, no byte more. */

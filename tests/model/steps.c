@@ -92,7 +92,8 @@ static void prefill_splits_of(const backend *b, const char *name, int64_t n, int
 /* Every split of a short prompt; some of one that crosses pages. */
 static void prefill_splits(void **state)
 {
-    prefill_splits_of(backend_of(state), "golden", N_SHORT, 1);
+    /* Rounded inputs can turn the closest choice of experts in golden. */
+    prefill_splits_of(backend_of(state), backend_of(state)->rounds ? "text-wide" : "golden", N_SHORT, 1);
     prefill_splits_of(backend_of(state), "text-f16", N_SHORT, 1);
     prefill_splits_of(backend_of(state), "text-moe", N_LONG, 29);
     prefill_splits_of(backend_of(state), "text-runs", N_LONG, 37);

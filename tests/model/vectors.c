@@ -63,6 +63,7 @@ typedef struct expectation {
     const tsr_json_value *root;
     int64_t first_row, n_rows; /* of the prompt, in lm.layer and after */
     bool loose, has_images;
+    bool whole; /* all layers can be compared */
 } expectation;
 
 static void check_stage(const expectation *e, const char *name)
@@ -97,6 +98,7 @@ static void check_stages(const expectation *e)
     check_stage(e, "projector.out");
     check_stage(e, "lm.embed");
     for (int i = 0; i < (int)e->m->config.n_layers; i++) {
+        if (!e->whole && e->m->config.kind[i] == TSR_LAYER_MOE) return;
         snprintf(name, sizeof name, "lm.layer.%02d", i);
         check_stage(e, name);
     }
@@ -130,6 +132,23 @@ static void check_greedy(const expectation *e, model *m, tsr_seq *seq, const flo
     tsr_npy_close(&greedy);
 }
 
+/* The fused ops, when the backend has any, and the way past the taps; then on from there. */
+static void check_untapped(const expectation *e, model *m, const tsr_npy *ids, const float *image,
+                           int64_t n_image, const float *tapped)
+{
+    m->q->unfused = false;
+    m->q->tap = NULL;
+    tsr_seq seq = model_seq(m);
+    int64_t vocab = m->config.vocab;
+    float *last = model_feed(m, &seq, ids->data, ids->elements, TSR_LOGITS_LAST, image, n_image);
+    double apart = e->loose ? drift_l2(last, tapped, vocab) : drift(last, tapped, vocab);
+    if (!(apart <= (e->loose ? 2e-2 : 2e-5)))
+        fail_msg("%s: fused and unfused logits are %.2e apart", e->t->label, apart);
+    check_greedy(e, m, &seq, last);
+    free(last);
+    tsr_seq_close(&seq);
+}
+
 static void run_case(void **state)
 {
     const test_case *t = *state;
@@ -144,6 +163,9 @@ static void run_case(void **state)
     expectation e = {.t = t, .m = &m, .root = tsr_json_root(json)};
     tsr_dtype type = m.config.type;
     e.loose = t->backend->rounds && type == TSR_BF16;
+    /* Rounding turns close choices of experts, and what other experts say cannot be compared. The f32
+     * checkpoint with experts has all its layers compared on every backend. */
+    e.whole = !e.loose || m.config.n_moe == 0;
     const tsr_json_value *rows = tsr_json_find(e.root, "rows");
     int64_t end;
     assert_true(tsr_json_int(tsr_json_first(rows), &e.first_row));
@@ -163,22 +185,11 @@ static void run_case(void **state)
     float *logits = model_feed(&m, &seq, ids.data, ids.elements, TSR_LOGITS_ALL, image, n_image);
     check_stages(&e);
 
-    /* The fused ops, when the backend has any, and the way past the taps. */
-    m.q->unfused = false;
-    m.q->tap = NULL;
-    tsr_seq again = model_seq(&m);
-    float *last = model_feed(&m, &again, ids.data, ids.elements, TSR_LOGITS_LAST, image, n_image);
-    const float *from = logits + (ids.elements - 1) * m.config.vocab;
-    double apart = e.loose ? drift_l2(last, from, m.config.vocab) : drift(last, from, m.config.vocab);
-    if (!(apart <= (e.loose ? 2e-2 : 2e-5)))
-        fail_msg("%s: fused and unfused logits are %.2e apart", t->label, apart);
-    check_greedy(&e, &m, &again, last);
+    if (e.whole) check_untapped(&e, &m, &ids, image, n_image, logits + (ids.elements - 1) * m.config.vocab);
 
-    free(last);
     free(logits);
     free(image);
     tsr_seq_close(&seq);
-    tsr_seq_close(&again);
     tsr_npy_close(&ids);
     tsr_json_close(json);
     model_close(&m);
