@@ -148,8 +148,7 @@ static void read_mlp(tsr_lm_config *c, tsr_config_reader *f)
 {
     tsr_config_must_be(f, "mlp_hidden_act", "relu2");
     c->mlp_bias = tsr_config_bool_or(f, "mlp_bias", false);
-    const char *key;
-    const tsr_json_value *sizes = tsr_config_find(f, "intermediate_size", &key);
+    const tsr_json_value *sizes = tsr_config_find(f, "intermediate_size", NULL);
     bool listed = sizes && tsr_json_kind_of(sizes) == TSR_JSON_ARRAY;
     int64_t all =
         c->n_mlp && !listed ? tsr_config_int(f, "intermediate_size", TSR_BOUND(1, TSR_LM_MAX_FFN)) : 0;

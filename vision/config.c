@@ -123,6 +123,11 @@ tsr_status tsr_vit_config_read(tsr_vit_config *out, const tsr_json_value *root)
                         "tiles of %" PRId64 " or image_size %" PRId64
                         " are no multiple of patch_size %" PRId64,
                         c.tile, c.position_tile, c.patch);
+    if (c.tile / c.patch > TSR_VIT_MAX_GRID || c.position_tile / c.patch > TSR_VIT_MAX_GRID)
+        tsr_config_fail(&inner, TSR_E_LIMIT,
+                        "tiles of %" PRId64 " or image_size %" PRId64 " have more than %d patches of %" PRId64
+                        " on a side (TSR_VIT_MAX_GRID)",
+                        c.tile, c.position_tile, TSR_VIT_MAX_GRID, c.patch);
     if (inner.failed) return inner.failed;
     if (outer.failed) return outer.failed;
     *out = c;

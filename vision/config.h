@@ -12,6 +12,7 @@
 #define TSR_VIT_MAX_HEADS 256
 #define TSR_VIT_MAX_IMAGE 4096 /* pixels of a tile's side */
 #define TSR_VIT_MAX_PATCH 64
+#define TSR_VIT_MAX_GRID 256 /* patches along a tile's side */
 
 typedef struct tsr_vit_config {
     int64_t d_model, n_layers, n_heads, d_ff;

@@ -146,6 +146,7 @@ static const struct {
     {"chat-a", "\"patch_size\": 14", "\"patch_size\": 0", TSR_E_LIMIT, "TSR_VIT_MAX_PATCH"},
     {"chat-a", "\"patch_size\": 14", "\"patch_size\": [14, 16]", TSR_E_UNSUPPORTED, "only squares"},
     {"chat-a", "\"patch_size\": 14", "\"patch_size\": [14]", TSR_E_FORMAT, "two whole numbers"},
+    {"chat-a", "\"force_image_size\": 56", "\"force_image_size\": 4088", TSR_E_LIMIT, "TSR_VIT_MAX_GRID"},
     {"chat-a", "\"patch_size\": 14", "\"patch_size\": 16", TSR_E_FORMAT, "no multiple of patch_size 16"},
     {"chat-a", "\"force_image_size\": 56", "\"force_image_size\": 65536", TSR_E_LIMIT, "TSR_VIT_MAX_IMAGE"},
     {"chat-a", "\"select_layer\": -1", "\"select_layer\": 3", TSR_E_LIMIT, "select_layer is 3"},

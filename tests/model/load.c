@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "edit.h"
 #include "vision/position.h"
 
@@ -164,6 +165,99 @@ static void surplus_layer(void **state)
     tsr_safetensors_close(files);
 }
 
+/* A tied head that the file leaves out is the embedding table; untied, it is missing. */
+static void tied_head(void **state)
+{
+    (void)state;
+    model like;
+    size_t bytes;
+    backend backends[MAX_BACKENDS];
+    find_backends(backends);
+    model_open(&like, &backends[0], "golden", (model_opts){0});
+    unsigned char *file = edited(&bytes, "golden/model.safetensors", "lm_head.weight", "mtp.hea.weight");
+    tsr_safetensors *files;
+    must(tsr_safetensors_parse(&files, file, bytes, "model.safetensors"));
+    for (int tied = 0; tied < 2; tied++) {
+        tsr_loader *l;
+        tsr_lm *lm = NULL;
+        like.config.tied = tied;
+        must(tsr_loader_open(&l, like.q, (tsr_loader_opts){.files = files}));
+        assert_int_equal(tsr_lm_open(&lm, l, &like.config), tied ? TSR_OK : TSR_E_FORMAT);
+        if (tied) {
+            size_t head = (size_t)(like.config.vocab * like.config.d_model) * 2;
+            must(tsr_loader_finish(l));
+            assert_int_equal(tsr_lm_loaded(lm)->weight_bytes, tsr_lm_loaded(like.lm)->weight_bytes - head);
+        }
+        tsr_lm_close(lm);
+        tsr_loader_close(l);
+    }
+    tsr_safetensors_close(files);
+    free(file);
+    model_close(&like);
+}
+
+/* ---------------------------------------------------------------- out of memory ------------------------- */
+
+typedef struct opened {
+    tsr_loader *l;
+    tsr_lm *lm;
+    tsr_internvit *vit;
+    tsr_projector *projector;
+    tsr_state *state;
+    tsr_stepper *stepper;
+    tsr_seq seq;
+} opened;
+
+static tsr_status open_everything(opened *o, const model *like)
+{
+    tsr_projector_config pc = {
+        .d_patch = tsr_internvit_config(like->vit)->d_model, .d_model = like->config.d_model, .shuffle = 2};
+    tsr_status st = tsr_loader_open(&o->l, like->q, (tsr_loader_opts){.files = like->files});
+    if (!st) st = tsr_lm_open(&o->lm, o->l, &like->config);
+    if (!st) st = tsr_internvit_open(&o->vit, o->l, tsr_internvit_config(like->vit));
+    if (!st) st = tsr_projector_open(&o->projector, o->l, &pc);
+    if (!st) st = tsr_state_open(&o->state, like->q, &like->config, (tsr_state_opts){1, 4, TSR_F32, TSR_F32});
+    if (!st) st = tsr_stepper_open(&o->stepper, o->state, (tsr_stepper_limits){8, 1, 8, 64});
+    if (!st) st = tsr_seq_open(&o->seq, o->state, 64);
+    return st;
+}
+
+static void close_everything(opened *o)
+{
+    tsr_seq_close(&o->seq);
+    tsr_stepper_close(o->stepper);
+    tsr_state_close(o->state);
+    tsr_projector_close(o->projector);
+    tsr_internvit_close(o->vit);
+    tsr_lm_close(o->lm);
+    tsr_loader_close(o->l);
+}
+
+/* The n-th allocation and all after it fail, for every n: a message, nothing left behind (LeakSanitizer). */
+static void out_of_memory(void **state)
+{
+    (void)state;
+    model like;
+    backend backends[MAX_BACKENDS];
+    find_backends(backends);
+    model_open(&like, &backends[0], "chat-a", (model_opts){0});
+    tsr_status st = TSR_E_NOMEM;
+    int n = 0;
+    while (st && n < 1000) {
+        opened o = {0};
+        tsr_alloc_fail_at(++n, 1);
+        st = open_everything(&o, &like);
+        tsr_alloc_fail_at(0, 0);
+        if (st) {
+            assert_int_equal(st, TSR_E_NOMEM);
+            assert_non_null(strstr(tsr_message(), "no memory"));
+        }
+        close_everything(&o);
+    }
+    assert_true(!st && n > 10);
+    model_close(&like);
+}
+
 /* ---------------------------------------------------------------- measuring ----------------------------- */
 
 static void open_lm(tsr_lm **lm, tsr_queue *q, tsr_loader_opts o, const tsr_lm_config *c)
@@ -320,9 +414,9 @@ static void positions(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(refusals),      cmocka_unit_test(bad_scales),
-                                       cmocka_unit_test(surplus_layer), cmocka_unit_test(dry_is_exact),
-                                       cmocka_unit_test(made_up),       cmocka_unit_test(made_up_vision),
-                                       cmocka_unit_test(positions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refusals),  cmocka_unit_test(bad_scales),     cmocka_unit_test(surplus_layer),
+        cmocka_unit_test(tied_head), cmocka_unit_test(out_of_memory),  cmocka_unit_test(dry_is_exact),
+        cmocka_unit_test(made_up),   cmocka_unit_test(made_up_vision), cmocka_unit_test(positions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 enum { N_LONG = 90, N_SHORT = 21 }; /* the first spans two pages, and many chunks of 8 or 16 */
 
 static const backend *backend_of(void **state)
@@ -308,6 +310,24 @@ static void slots_are_reused(void **state)
     model_close(&m);
 }
 
+/* Decoding takes no memory, not even where a new page begins. */
+static void no_allocations(void **state)
+{
+    model m;
+    int32_t ids[N_LONG];
+    open_quietly(&m, backend_of(state), "golden");
+    make_ids(ids, N_LONG, 4, m.config.vocab);
+    tsr_seq seq = model_seq(&m);
+    free(model_feed(&m, &seq, ids, TSR_PAGE_TOKENS - 4, TSR_LOGITS_LAST, NULL, 0));
+    int64_t pages = seq.n_pages, before_all = tsr_alloc_count();
+    for (int64_t t = TSR_PAGE_TOKENS - 4; t < N_LONG; t++)
+        free(model_feed(&m, &seq, ids + t, 1, TSR_LOGITS_LAST, NULL, 0));
+    assert_int_equal(tsr_alloc_count(), before_all);
+    assert_int_equal(seq.n_pages, pages + 1);
+    tsr_seq_close(&seq);
+    model_close(&m);
+}
+
 /* ---------------------------------------------------------------- images -------------------------------- */
 
 /* Text through the whole model, with image rows at hand that nobody asks for, and through the text model. */
@@ -447,6 +467,7 @@ int main(void)
                  {"forks", forks},
                  {"save and restore", save_and_restore},
                  {"slots are reused", slots_are_reused},
+                 {"no allocations", no_allocations},
                  {"text alone", text_alone},
                  {"swapped images", swapped_images},
                  {"tiles alone", tiles_alone},
