@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/simple.h"
 
 /* linear and what is made of it, by what they need, worst first. */
 typedef struct linear_slots {
@@ -32,25 +33,36 @@ static const linear_slots *best_linear(unsigned features)
     return best;
 }
 
+/* slot, from the best of the three levels this processor has */
+#if defined(__x86_64__)
+#define LEVELLED(slot)                                                                                       \
+    ops.slot = features & TSR_CPU_AVX512 ? tsr_cpu_##slot##_avx512                                           \
+               : features & TSR_CPU_AVX2 ? tsr_cpu_##slot##_avx2                                             \
+                                         : tsr_cpu_##slot
+#else
+#define LEVELLED(slot) ops.slot = tsr_cpu_##slot
+#endif
+
 tsr_ops tsr_cpu_ops(unsigned features)
 {
     tsr_ops ops = tsr_ref_ops;
     ops.name = "cpu";
 
-    /* norm */
-    /* convert */
+    LEVELLED(norm);
+    LEVELLED(convert);
     /* linear: weights stay as ref packs them, which is as the file has them */
     const linear_slots *linear = best_linear(features);
     ops.linear = linear->linear, ops.linear_work = linear->linear_work;
-    /* embed */
-    /* patchify */
-    /* vit_enter, vit_leave */
-    /* gather */
+    LEVELLED(embed);
+    ops.patchify = tsr_cpu_patchify;
+    LEVELLED(vit_enter);
+    LEVELLED(vit_leave);
+    ops.gather = tsr_cpu_gather;
     /* attend: attend, attend_work */
-    /* pixel_shuffle */
+    ops.pixel_shuffle = tsr_cpu_pixel_shuffle;
     /* conv */
     /* scan: scan, scan_work */
-    /* gated_norm */
+    LEVELLED(gated_norm);
     /* kv_write */
     /* kv_attend: kv_attend, kv_attend_work */
     ops.moe_route = tsr_cpu_moe_route;
