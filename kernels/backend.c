@@ -60,7 +60,7 @@ tsr_ops tsr_cpu_ops(unsigned features)
     ops.gather = tsr_cpu_gather;
     /* attend: attend, attend_work */
     ops.pixel_shuffle = tsr_cpu_pixel_shuffle;
-    /* conv */
+    LEVELLED(conv);
     /* scan: scan, scan_work */
     LEVELLED(gated_norm);
     /* kv_write */

@@ -19,6 +19,7 @@ tsr_vit_enter_fn tsr_cpu_vit_enter, tsr_cpu_vit_enter_avx2, tsr_cpu_vit_enter_av
 tsr_vit_leave_fn tsr_cpu_vit_leave, tsr_cpu_vit_leave_avx2, tsr_cpu_vit_leave_avx512;
 tsr_gather_fn tsr_cpu_gather;
 tsr_pixel_shuffle_fn tsr_cpu_pixel_shuffle;
+tsr_conv_fn tsr_cpu_conv, tsr_cpu_conv_avx2, tsr_cpu_conv_avx512;
 tsr_gated_norm_fn tsr_cpu_gated_norm, tsr_cpu_gated_norm_avx2, tsr_cpu_gated_norm_avx512;
 
 
