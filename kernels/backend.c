@@ -58,7 +58,8 @@ tsr_ops tsr_cpu_ops(unsigned features)
     LEVELLED(vit_enter);
     LEVELLED(vit_leave);
     ops.gather = tsr_cpu_gather;
-    /* attend: attend, attend_work */
+    LEVELLED(attend);
+    ops.attend_work = NULL;
     ops.pixel_shuffle = tsr_cpu_pixel_shuffle;
     LEVELLED(conv);
     /* scan: scan, scan_work */

@@ -18,6 +18,7 @@ tsr_patchify_fn tsr_cpu_patchify;
 tsr_vit_enter_fn tsr_cpu_vit_enter, tsr_cpu_vit_enter_avx2, tsr_cpu_vit_enter_avx512;
 tsr_vit_leave_fn tsr_cpu_vit_leave, tsr_cpu_vit_leave_avx2, tsr_cpu_vit_leave_avx512;
 tsr_gather_fn tsr_cpu_gather;
+tsr_attend_fn tsr_cpu_attend, tsr_cpu_attend_avx2, tsr_cpu_attend_avx512;
 tsr_pixel_shuffle_fn tsr_cpu_pixel_shuffle;
 tsr_conv_fn tsr_cpu_conv, tsr_cpu_conv_avx2, tsr_cpu_conv_avx512;
 tsr_gated_norm_fn tsr_cpu_gated_norm, tsr_cpu_gated_norm_avx2, tsr_cpu_gated_norm_avx512;
