@@ -64,8 +64,9 @@ tsr_ops tsr_cpu_ops(unsigned features)
     LEVELLED(conv);
     /* scan: scan, scan_work */
     LEVELLED(gated_norm);
-    /* kv_write */
-    /* kv_attend: kv_attend, kv_attend_work */
+    LEVELLED(kv_write);
+    LEVELLED(kv_attend);
+    LEVELLED(kv_attend_work);
     ops.moe_route = tsr_cpu_moe_route;
     ops.moe_ffn = linear->moe_ffn, ops.moe_ffn_work = linear->moe_ffn_work;
     /* sample */
