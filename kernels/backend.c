@@ -62,7 +62,8 @@ tsr_ops tsr_cpu_ops(unsigned features)
     ops.attend_work = NULL;
     ops.pixel_shuffle = tsr_cpu_pixel_shuffle;
     LEVELLED(conv);
-    /* scan: scan, scan_work */
+    LEVELLED(scan);
+    ops.scan_work = NULL;
     LEVELLED(gated_norm);
     LEVELLED(kv_write);
     LEVELLED(kv_attend);

@@ -21,6 +21,7 @@ tsr_gather_fn tsr_cpu_gather;
 tsr_attend_fn tsr_cpu_attend, tsr_cpu_attend_avx2, tsr_cpu_attend_avx512;
 tsr_pixel_shuffle_fn tsr_cpu_pixel_shuffle;
 tsr_conv_fn tsr_cpu_conv, tsr_cpu_conv_avx2, tsr_cpu_conv_avx512;
+tsr_scan_fn tsr_cpu_scan, tsr_cpu_scan_avx2, tsr_cpu_scan_avx512;
 tsr_gated_norm_fn tsr_cpu_gated_norm, tsr_cpu_gated_norm_avx2, tsr_cpu_gated_norm_avx512;
 tsr_kv_write_fn tsr_cpu_kv_write, tsr_cpu_kv_write_avx2, tsr_cpu_kv_write_avx512;
 tsr_kv_attend_fn tsr_cpu_kv_attend, tsr_cpu_kv_attend_avx2, tsr_cpu_kv_attend_avx512;
