@@ -17,5 +17,10 @@ static void run(kt *t)
     tsr_attention(t->q, kt_part(t, y), kt_part(t, qkv), p.pages, h, &k.part);
 }
 
-const kt_case kt_case_attention = {
-    .name = "attention", .run = run, .op = TSR_OP_ATTENTION, .composite = true, .seeds = 40, .benches = 2};
+const kt_case kt_case_attention = {.name = "attention",
+                                   .run = run,
+                                   .op = TSR_OP_ATTENTION,
+                                   .calls =
+                                       1u << TSR_OP_KV_WRITE | 1u << TSR_OP_KV_ATTEND | 1u << TSR_OP_CONVERT,
+                                   .seeds = 40,
+                                   .benches = 2};

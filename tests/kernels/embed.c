@@ -31,4 +31,5 @@ static void run(kt *t)
     tsr_embed(t->q, kt_part(t, x), &table, image, &k.part);
 }
 
-const kt_case kt_case_embed = {.name = "embed", .run = run, .op = TSR_OP_EMBED, .seeds = 80, .benches = 2};
+const kt_case kt_case_embed = {
+    .name = "embed", .run = run, .op = TSR_OP_EMBED, .loads = true, .seeds = 80, .benches = 2};

@@ -133,7 +133,7 @@ kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type)
 kt_tol kt_scan(int64_t d_state, int64_t n, double exponent)
 {
     kt_tol tol = kt_sum(d_state);
-    tol.terms += 0x1p-24 * (3 * sqrt((double)n) + 4 * exponent);
+    tol.terms += 0x1p-24 * (3 * sqrt((double)n) + 4 * (exponent + 4));
     return tol;
 }
 

@@ -216,7 +216,8 @@ typedef struct kt_case {
     const char *name;
     void (*run)(kt *t);
     tsr_op_id op;
-    bool composite; /* calls other slots of the table too */
+    uint32_t calls; /* 1 << each other op whose slot its front door may call */
+    bool loads;     /* packs weights */
     int seeds;
     int benches;
 } kt_case;
@@ -227,9 +228,11 @@ typedef struct kt_case {
     X(linear)                                                                                                \
     X(embed)                                                                                                 \
     X(patchify)                                                                                              \
-    X(vit_enter) X(vit_leave) X(gather) X(attend) X(pixel_shuffle) X(conv) X(scan) X(gated_norm) X(kv_write) \
-        X(kv_attend) X(moe_route) X(moe_ffn) X(sample) X(slot_copy) X(slot_read) X(slot_write) X(mamba_mix)  \
-            X(attention)
+    X(vit_enter)                                                                                             \
+    X(vit_leave)                                                                                             \
+    X(gather)                                                                                                \
+    X(attend) X(pixel_shuffle) X(conv) X(scan) X(gated_norm) X(kv_write) X(kv_attend) X(moe_route)           \
+        X(moe_ffn) X(sample) X(slot_copy) X(slot_read) X(slot_write) X(mamba_mix) X(attention)
 #define KT_DECLARE(name) extern const kt_case kt_case_##name;
 KT_CASES(KT_DECLARE)
 
@@ -242,9 +245,10 @@ typedef struct kt_table {
 } kt_table;
 
 /* Run a case from one seed on every table, the first of which is ref, and compare. A table whose slots this
- * case has met already is left out. Failures are printed; the number of tables that failed is returned. */
+ * case has met already is left out. Failures are printed; the number of tables that failed is returned.
+ * *largest grows to the largest error beyond one rounding of the output, as a part of its tolerance. */
 int kt_check(const kt_case *c, uint64_t seed, const kt_table *tables, int n_tables, tsr_pool *one,
-             tsr_pool *three);
+             tsr_pool *three, double *largest);
 
 /* Two tables give this case the same functions. */
 bool kt_same_slots(const kt_case *c, const tsr_ops *a, const tsr_ops *b);

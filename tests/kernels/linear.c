@@ -129,5 +129,10 @@ static void run(kt *t)
     tsr_linear(t->q, kt_part(t, y), kt_part(t, x), &w, part);
 }
 
-const kt_case kt_case_linear = {
-    .name = "linear", .run = run, .op = TSR_OP_LINEAR, .composite = true, .seeds = 150, .benches = 6};
+const kt_case kt_case_linear = {.name = "linear",
+                                .run = run,
+                                .op = TSR_OP_LINEAR,
+                                .calls = 1u << TSR_OP_NORM,
+                                .loads = true,
+                                .seeds = 150,
+                                .benches = 6};

@@ -30,5 +30,9 @@ static void run(kt *t)
     tsr_mamba_mix(t->q, kt_part(t, y), kt_part(t, p), &m, state, &k.part);
 }
 
-const kt_case kt_case_mamba_mix = {
-    .name = "mamba_mix", .run = run, .op = TSR_OP_MAMBA_MIX, .composite = true, .seeds = 60, .benches = 2};
+const kt_case kt_case_mamba_mix = {.name = "mamba_mix",
+                                   .run = run,
+                                   .op = TSR_OP_MAMBA_MIX,
+                                   .calls = 1u << TSR_OP_CONV | 1u << TSR_OP_SCAN | 1u << TSR_OP_GATED_NORM,
+                                   .seeds = 60,
+                                   .benches = 2};

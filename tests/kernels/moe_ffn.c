@@ -47,4 +47,4 @@ static void run(kt *t)
 }
 
 const kt_case kt_case_moe_ffn = {
-    .name = "moe_ffn", .run = run, .op = TSR_OP_MOE_FFN, .composite = true, .seeds = 60, .benches = 2};
+    .name = "moe_ffn", .run = run, .op = TSR_OP_MOE_FFN, .loads = true, .seeds = 60, .benches = 2};
