@@ -17,7 +17,7 @@ exported=$(nm -D --defined-only "$(find "$root/usr" -name libtessera.so)" | awk 
 diff <(echo "$declared") <(echo "$exported") || { echo "declared (<) and exported (>) differ"; exit 1; }
 
 # The program is the head comment's indented part.
-awk '/^ \*     #include/ { on = 1 } on && /^ \* [^ ]/ { exit } on { sub(/^ \* ? ? ? ? ?/, ""); print }' \
+awk '/^ \*     #include/ { on = 1 } on && /^ \* [^ ]/ { exit } on { sub(/^ \*/, ""); sub(/^     /, ""); print }' \
     "$root/usr/include/tessera.h" >"$root/caption.c"
 echo "$(grep -c . "$root/caption.c") lines of C"
 

@@ -5,13 +5,14 @@ tessera=$(realpath "$1")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 code= failures=0
+: >"$tmp/out" >"$tmp/err"
 
 picture=tests/vectors/models/chat-a/expect/png.png
 upright=tests/vectors/images/exif-1.jpg
 words=tests/vectors/models/chat-a # a checkpoint that goes on for as long as it may
 
 complain() {
-    echo "line ${BASH_LINENO[1]}: $1"
+    echo "line ${BASH_LINENO[${#BASH_LINENO[@]} - 2]}: $1"
     echo "  stdout: $(head -c 400 "$tmp/out")"
     echo "  stderr: $(head -c 400 "$tmp/err")"
     failures=$((failures + 1))
