@@ -1,4 +1,4 @@
-/* tests/kernels/gather.c */
+/* tests/kernels/gather.c: inputs for tsr_gather, within its contract. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

@@ -1,4 +1,4 @@
-/* tests/kernels/linear.c */
+/* tests/kernels/linear.c: inputs for tsr_linear, within its contract. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* tests/kernels/norm.c */
+/* tests/kernels/norm.c: inputs for tsr_norm, within its contract. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

@@ -1,4 +1,4 @@
-/* tests/kernels/patchify.c */
+/* tests/kernels/patchify.c: inputs for tsr_patchify, within its contract. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)
