@@ -44,7 +44,12 @@ build() {
     cmake --preset "$preset" -DTESSERA_TESTS=ON "$@" && cmake --build "build/$preset" -j "$jobs"
 }
 
-tests() { ctest --test-dir "build/$1" --output-on-failure -j "$jobs" "${@:2}"; }
+# tests PRESET [CTEST OPTION...]
+tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" "${@:2}"; }
+
+# What reads foreign bytes, and what runs on several threads.
+parsers='^(fuzz_|unit_(json|safetensors|npy|map|hub|exif|images|tiles|tokenizer|pretokenize|chat)$|runtime_bad_input)'
+threads='^(unit_(base|resize)$|kernels_|model_steps|runtime_session)'
 
 # shellcheck disable=SC2086
 need_packages $BUILD_PACKAGES $TEST_PACKAGES || exit 1
@@ -55,23 +60,24 @@ stage build build release
 stage tests tests release
 stage install tests/install.sh build/release
 stage build-asan build asan
-stage tests-asan tests asan -L parser
+stage tests-asan tests asan -R "$parsers"
 
 if [ $full = yes ]; then
     # shellcheck disable=SC2086
     need_packages $FULL_PACKAGES || exit 1
-    stage tests-asan-all tests asan -LE parser
+    stage links tests/links.sh
+    stage tests-asan-all tests asan -E "$parsers"
+    stage every-allocation build/asan/tests/runtime/test_runtime_allocation all
     stage build-clang build clang
     stage tests-clang tests clang
     stage build-tsan build tsan
-    stage tests-tsan tests tsan -L threads
+    stage tests-tsan tests tsan -R "$threads"
     stage build-portable build portable
-    stage tests-portable tests portable -L kernels
+    stage tests-portable tests portable -R '^kernels_|^model_'
     stage portable tests/portable.sh build/portable
     stage old-processor tests/westmere.sh build/release
     stage build-fuzz build fuzz
     stage fuzz-corpora tests/fuzz/corpora.sh build/fuzz
-    stage every-allocation tests asan -L allocation -C Full
 fi
 
 echo "${passed} passed, ${#failed[@]} failed"

@@ -1,6 +1,5 @@
 # tests/cli/readme.sh PROGRAM BUILD: every command of the README's shell blocks, in order, in a folder that looks like a
-# clone: tessera.sh there is the program under test. Its C program is that of include/tessera.h, and its links lead
-# somewhere.
+# clone: tessera.sh there is the program under test. Its C program is that of include/tessera.h.
 . "$(dirname "$0")/harness.sh" "$1"
 build=$(realpath "$2")
 
@@ -34,9 +33,4 @@ run caption --quiet "$picture"
 caption=$(sed -E 's/^ +//' "$tmp/out")
 grep -qF "> *$caption*" README.md || complain "the README has another caption for $picture"
 
-for file in README.md CONTRIBUTING.md docs/*.md; do
-    while read -r link; do
-        [ -e "$(dirname "$file")/$link" ] || complain "$file: $link leads nowhere"
-    done < <(grep -oE '\]\([^)#:]+\)' "$file" | sed 's/^](//; s/)$//')
-done
 finish
