@@ -232,8 +232,9 @@ typedef struct kt_case {
     X(vit_leave)                                                                                             \
     X(gather)                                                                                                \
     X(attend)                                                                                                \
-    X(pixel_shuffle) X(conv) X(scan) X(gated_norm) X(kv_write) X(kv_attend) X(moe_route) X(moe_ffn)          \
-        X(sample) X(slot_copy) X(slot_read) X(slot_write) X(mamba_mix) X(attention)
+    X(pixel_shuffle)                                                                                         \
+    X(conv) X(scan) X(gated_norm) X(kv_write) X(kv_attend) X(moe_route) X(moe_ffn) X(sample) X(slot_copy)    \
+        X(slot_read) X(slot_write) X(mamba_mix) X(attention)
 #define KT_DECLARE(name) extern const kt_case kt_case_##name;
 KT_CASES(KT_DECLARE)
 
