@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "apps/answer.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 typedef struct dialogue {
@@ -46,10 +47,7 @@ static int ask_one(dialogue *d, const char *question)
     if (d->o->json) {
         cJSON *json = answer_json(d->session, &result);
         cJSON_AddStringToObject(json, "question", question);
-        char *text = cJSON_PrintUnformatted(json);
-        if (text) puts(text);
-        cJSON_free(text);
-        cJSON_Delete(json);
+        show_json(json, false);
     }
     fflush(stdout);
     return EXIT_DONE;

@@ -4,12 +4,12 @@
  * the pairs. Decoding is held against reading memory, prefill and vision against the matrix library on the bare
  * products.
  */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 enum {
@@ -334,12 +334,10 @@ int run_bench(options *o)
     if (!code && o->curve) code = report(bench_curve(&b));
     if (!code && !o->curve) code = report(bench_prefill(&b));
     if (!code && !o->curve && tsr_model_about(b.model)->has_vision) code = report(bench_vision(&b));
-    if (!code && o->json) {
-        char *text = cJSON_Print(b.json);
-        if (text) puts(text);
-        cJSON_free(text);
-    }
-    cJSON_Delete(b.json);
+    if (!code && o->json)
+        show_json(b.json, true);
+    else
+        cJSON_Delete(b.json);
     tsr_engine_close(b.engine);
     tsr_model_close(b.model);
     return finish_output(code);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/answer.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 static const char default_prompt[] = "Describe this image.";
@@ -20,10 +21,7 @@ static void print_json(const char *path, const tsr_session *session, const tsr_r
 {
     cJSON *json = answer_json(session, result);
     cJSON_AddStringToObject(json, "image", path);
-    char *text = cJSON_PrintUnformatted(json);
-    if (text) puts(text);
-    cJSON_free(text);
-    cJSON_Delete(json);
+    show_json(json, false);
 }
 
 static int caption_one(const options *o, tsr_model *model, tsr_engine *engine, const char *path,

@@ -1,9 +1,9 @@
 /* apps/info.c: `tessera info`: what a model is. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 static void print_text(const tsr_model_info *a, const char *id)
@@ -56,10 +56,7 @@ static void print_json(const tsr_model_info *a, const char *id)
     cJSON_AddStringToObject(json, "projector", a->projector);
     cJSON_AddStringToObject(json, "prompt_format", a->chat_template);
     cJSON_AddStringToObject(json, "backend", a->backend);
-    char *text = cJSON_Print(json);
-    if (text) puts(text);
-    cJSON_free(text);
-    cJSON_Delete(json);
+    show_json(json, true);
 }
 
 int run_info(options *o)

@@ -1,9 +1,9 @@
 /* apps/inspect.c: `tessera inspect IMAGE`: what the model will see. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 static void print_text(const char *path, const tsr_image_info *a)
@@ -33,10 +33,7 @@ static void print_json(const char *path, const tsr_image_info *a)
     cJSON_AddNumberToObject(json, "tokens", (double)a->n_tokens);
     cJSON_AddStringToObject(json, "file_hash", a->file_hash);
     cJSON_AddStringToObject(json, "tile_hash", a->tile_hash);
-    char *text = cJSON_PrintUnformatted(json);
-    if (text) puts(text);
-    cJSON_free(text);
-    cJSON_Delete(json);
+    show_json(json, false);
 }
 
 int run_inspect(options *o)

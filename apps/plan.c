@@ -1,8 +1,8 @@
 /* apps/plan.c: `tessera plan`: memory, before anything is loaded. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 #include "apps/cli.h"
+#include "apps/show.h"
 #include "apps/term.h"
 
 static void line(const char *what, int64_t bytes)
@@ -40,10 +40,7 @@ static void print_json(const char *name, const tsr_plan *p)
     cJSON_AddNumberToObject(json, "total_bytes", (double)p->total_bytes);
     cJSON_AddNumberToObject(json, "memory_bytes", (double)p->memory_bytes);
     cJSON_AddNumberToObject(json, "sessions_that_fit", (double)p->sessions_that_fit);
-    char *text = cJSON_Print(json);
-    if (text) puts(text);
-    cJSON_free(text);
-    cJSON_Delete(json);
+    show_json(json, true);
 }
 
 int run_plan(options *o)
