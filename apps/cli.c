@@ -27,15 +27,15 @@ const char *model_path(const options *o)
     /* Beside an installed program, and beside a program in the build tree. */
     static const char *const places[] = {"../share/tessera/default-model", "assets/default-model",
                                          "../../../assets/default-model"};
-    static char path[PATH_MAX];
-    char program[PATH_MAX];
+    static char found[PATH_MAX];
+    char path[PATH_MAX], program[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length > 0) {
         program[length] = '\0';
         *strrchr(program, '/') = '\0';
         for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
             int used = snprintf(path, sizeof path, "%s/%s", program, places[i]);
-            if (used < PATH_MAX && is_model(path)) return path;
+            if (used < PATH_MAX && is_model(path) && realpath(path, found)) return found;
         }
     }
     complain("no default model stands beside the program; name a checkpoint with -m");
