@@ -1,4 +1,4 @@
-/* tests/kernels/gated_norm.c: inputs for tsr_gated_norm, within its contract. */
+/* tests/kernels/gated_norm.c: the gate, then RMS over groups. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

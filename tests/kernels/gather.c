@@ -1,4 +1,4 @@
-/* tests/kernels/gather.c: inputs for tsr_gather, within its contract. */
+/* tests/kernels/gather.c: chosen rows. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

@@ -222,30 +222,30 @@ typedef struct kt_case {
     int benches;
 } kt_case;
 
-/* clang-format off */
-#define KT_CASES(X) \
-    X(norm) \
-    X(convert) \
-    X(linear) \
-    X(embed) \
-    X(patchify) \
-    X(vit_enter) \
-    X(vit_leave) \
-    X(gather) \
-    X(attend) \
-    X(pixel_shuffle) \
-    X(conv) \
-    X(scan) \
-    X(gated_norm) \
-    X(kv_write) \
-    X(kv_attend) \
-    X(moe_route) \
-    X(moe_ffn) \
-    X(sample) \
-    X(slot_copy) \
-    X(slot_read) \
-    X(slot_write) \
-    X(mamba_mix) \
+/* clang-format off: one line per case */
+#define KT_CASES(X)                                                                                          \
+    X(norm)                                                                                                  \
+    X(convert)                                                                                               \
+    X(linear)                                                                                                \
+    X(embed)                                                                                                 \
+    X(patchify)                                                                                              \
+    X(vit_enter)                                                                                             \
+    X(vit_leave)                                                                                             \
+    X(gather)                                                                                                \
+    X(attend)                                                                                                \
+    X(pixel_shuffle)                                                                                         \
+    X(conv)                                                                                                  \
+    X(scan)                                                                                                  \
+    X(gated_norm)                                                                                            \
+    X(kv_write)                                                                                              \
+    X(kv_attend)                                                                                             \
+    X(moe_route)                                                                                             \
+    X(moe_ffn)                                                                                               \
+    X(sample)                                                                                                \
+    X(slot_copy)                                                                                             \
+    X(slot_read)                                                                                             \
+    X(slot_write)                                                                                            \
+    X(mamba_mix)                                                                                             \
     X(attention)
 /* clang-format on */
 #define KT_DECLARE(name) extern const kt_case kt_case_##name;

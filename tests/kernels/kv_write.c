@@ -1,4 +1,4 @@
-/* tests/kernels/kv_write.c: inputs for tsr_kv_write, within its contract. */
+/* tests/kernels/kv_write.c: new keys and values into scattered pages. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

@@ -1,4 +1,4 @@
-/* tests/kernels/linear.c: inputs for tsr_linear, within its contract. */
+/* tests/kernels/linear.c: every weight type, form of x and epilogue. */
 #include <math.h>
 #include <stdlib.h>
 

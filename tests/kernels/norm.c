@@ -1,4 +1,4 @@
-/* tests/kernels/norm.c: inputs for tsr_norm, within its contract. */
+/* tests/kernels/norm.c: RMSNorm and LayerNorm into every form. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

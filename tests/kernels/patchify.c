@@ -1,4 +1,4 @@
-/* tests/kernels/patchify.c: inputs for tsr_patchify, within its contract. */
+/* tests/kernels/patchify.c: 8-bit tiles to normalised patches. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)

@@ -1,4 +1,4 @@
-/* tests/kernels/pixel_shuffle.c: inputs for tsr_pixel_shuffle, within its contract. */
+/* tests/kernels/pixel_shuffle.c: four neighbours become one row. */
 #include "tests/kernels/kt.h"
 
 static void run(kt *t)
