@@ -99,13 +99,15 @@ static inline void flash_block(flash *f, int64_t n_rows, int64_t first, int64_t 
 {
     for (int64_t i = 0; i < n_rows; i += FLASH_TILE) {
         int64_t n = n_rows - i < FLASH_TILE ? n_rows - i : FLASH_TILE;
-        if (f->visible[i + n - 1] <= first) continue;
-        product(f->scores, FLASH_KEYS, f->q + i * f->ld, f->ld, f->k, FLASH_KEYS, n, round_lanes(n_keys),
+        int64_t keys = f->visible[i + n - 1] - first; /* what the tile's last row sees */
+        if (keys <= 0) continue;
+        if (keys > n_keys) keys = n_keys;
+        product(f->scores, FLASH_KEYS, f->q + i * f->ld, f->ld, f->k, FLASH_KEYS, n, round_lanes(keys),
                 f->dim, NULL);
         for (int64_t r = 0; r < n; r++)
-            f->rescale[r] = flash_weights(f->scores + r * FLASH_KEYS, n_keys, f->visible[i + r] - first,
+            f->rescale[r] = flash_weights(f->scores + r * FLASH_KEYS, keys, f->visible[i + r] - first,
                                           &f->largest[i + r], &f->total[i + r]);
-        product(f->y + i * f->ld, f->ld, f->scores, FLASH_KEYS, f->v, f->ld, n, f->ld, n_keys, f->rescale);
+        product(f->y + i * f->ld, f->ld, f->scores, FLASH_KEYS, f->v, f->ld, n, f->ld, keys, f->rescale);
     }
 }
 
