@@ -147,7 +147,7 @@ INLINE void values_of(float *y, int64_t ld, int heads, const float *p, const voi
         for (int i = 0; i < vecs; i++) vf_store(y + h * ld + d + i * LANES, sum[h][i]);
 }
 
-/* Heads head .. head + heads - 1, of one KV head, over positions first .. last - 1. */
+/* Heads head .. head + heads - 1, of one KV head, over one piece of the context. */
 INLINE void attend_piece(const attend_job *j, float *memory, int64_t seq, int64_t split, int64_t head,
                          int heads, tsr_dtype type)
 {
