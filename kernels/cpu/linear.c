@@ -155,7 +155,7 @@ static void few_task(void *arg, int64_t task, int worker)
     float sums[TSR_LINEAR_COLLECT * SLAB];
     int64_t w_bytes = w->cols * (int64_t)tsr_dtype_bytes(w->type), first = task * j->slab;
     int64_t n = least(j->slab, w->rows - first);
-    j->kernel->few[w->type](sums, SLAB, &j->rows, 0, j->rows.rows, (const char *)w->data + first * w_bytes,
+    j->kernel->few[w->type](sums, SLAB, &j->rows, j->rows.rows, (const char *)w->data + first * w_bytes,
                             w_bytes, n, w->cols);
     for (int64_t i = 0; i < j->rows.rows; i++) finish_row(j, sums + i * SLAB, i, first, n);
 }
@@ -163,7 +163,7 @@ static void few_task(void *arg, int64_t task, int worker)
 /* Floats and bytes of a worker's scratch: accumulators, sums, a piece of a panel. */
 static size_t acc_floats(const tsr_linear_kernel *kernel)
 {
-    return (size_t)(kernel->pass * kernel->panel * kernel->per_dot);
+    return (size_t)(kernel->pass * kernel->panel);
 }
 
 static size_t sum_floats(const tsr_linear_kernel *kernel)
@@ -210,10 +210,13 @@ static void block_task(void *arg, int64_t task, int worker)
         kernel->block(acc, &j->rows, row, round_up(n_x, kernel->unit), c, padded, from,
                       plain ? w_bytes : piece_bytes, n_w);
     }
-    for (int64_t i = 0; i < n_x; i += TSR_LINEAR_COLLECT) {
-        int64_t m = least(TSR_LINEAR_COLLECT, n_x - i);
-        kernel->collect(sums, acc, i, m, n_w);
-        for (int64_t k = 0; k < m; k++) finish_row(j, sums + k * kernel->panel, row + i + k, first, n_w);
+    for (int64_t i = 0; i < n_x; i++) {
+        float *row_sums = acc + i * kernel->panel;
+        if (kernel->collect) {
+            if (i % TSR_LINEAR_COLLECT == 0) kernel->collect(sums, acc, i, n_w);
+            row_sums = sums + i % TSR_LINEAR_COLLECT * kernel->panel;
+        }
+        finish_row(j, row_sums, row + i, first, n_w);
     }
 }
 

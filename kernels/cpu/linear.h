@@ -3,9 +3,9 @@
  * linear.c converts the rows of x once into q->work, divides the rows of the weight into tasks and finishes the
  * sums; a kernel brings the arithmetic of one instruction level. Two routes lead to the same bits: `few` widens
  * weights in registers as they stream by, for a few rows of x; the block route walks panels of weights piece by
- * piece along the depth, so that both factors stay in the caches. On both, a dot product is a fixed number of
- * partial sums, each taken in ascending order and all added up in one order at the end: neither the other rows,
- * nor the route, nor the threads are part of a result.
+ * piece along the depth, so that both factors stay in the caches. On both, a dot product is cut into the
+ * same pieces and summed in one order: neither the other rows, nor the route, nor the threads are part of a
+ * result.
  */
 #ifndef TSR_CPU_LINEAR_H
 #define TSR_CPU_LINEAR_H
@@ -33,9 +33,9 @@ typedef struct tsr_linear_finish {
     tsr_linear_opts o;
 } tsr_linear_finish;
 
-/* sums[i * ld + j] = the dot product of packed row row + i with the weight row at w + j * w_bytes. */
-typedef void tsr_linear_few_fn(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, int64_t n_x,
-                               const void *w, int64_t w_bytes, int64_t n_w, int64_t cols);
+/* sums[i * ld + j] = the dot product of packed row i with the weight row at w + j * w_bytes. */
+typedef void tsr_linear_few_fn(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t n_x, const void *w,
+                               int64_t w_bytes, int64_t n_w, int64_t cols);
 
 typedef struct tsr_linear_kernel {
     tsr_dtype type; /* what x and the panels are: f32 or bf16 */
@@ -56,14 +56,15 @@ typedef struct tsr_linear_kernel {
      * rows lie as they are. */
     void (*place)(const tsr_linear_rows *to, int64_t row, int64_t c0, int64_t n, const void *src);
 
-    /* Add the products of packed rows row .. row + n_x and the panel's n_w rows over columns c0 .. c0 + n, n a
-     * multiple of step; c0 = 0 begins the sums. w has type `type`. */
+    /* Add the products of packed rows row .. row + n_x and the panel's n_w rows over columns c0 .. c0 + n to acc,
+     * pass * panel floats in an order that is the kernel's own; c0 = 0 begins them. n is a multiple of step, w
+     * of type `type`. */
     void (*block)(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x, int64_t c0, int64_t n,
                   const void *w, int64_t w_bytes, int64_t n_w);
 
-    /* sums[i * panel + j] = the dot product of row i0 + i of the pass (i0 a multiple of COLLECT, at most
-     * COLLECT rows) with weight row j. */
-    void (*collect)(float *sums, const float *acc, int64_t i0, int64_t n_x, int64_t n_w);
+    /* sums[i * panel + j] = acc of row i0 + i of the pass and weight row j, for COLLECT rows from i0 on. NULL: the
+     * accumulators are [rows of x][panel] and nothing is to be done. */
+    void (*collect)(float *sums, const float *acc, int64_t i0, int64_t n_w);
 
     /* n elements of a weight as `type`; exact. */
     void (*widen)(void *to, const void *from, tsr_dtype type, int64_t n);

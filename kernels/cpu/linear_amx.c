@@ -167,9 +167,8 @@ static void block(float *acc, const tsr_linear_rows *x, int64_t row, int64_t n_x
     _tile_release();
 }
 
-static void collect(float *sums, const float *acc, int64_t i0, int64_t n_x, int64_t n_w)
+static void collect(float *sums, const float *acc, int64_t i0, int64_t n_w)
 {
-    (void)n_x; /* padding is collected too: sums has room for a whole group */
     for (int64_t j = 0; j < n_w; j += SIDE)
         transpose((uint32_t *)sums + j, PANEL, (const uint32_t *)acc + (i0 / SIDE * GROUPS + j / SIDE) * TILE,
                   SIDE);
@@ -187,7 +186,6 @@ const tsr_linear_kernel tsr_linear_amx = {
     .panel = PANEL,
     .pass = PASS,
     .depth = DEPTH,
-    .per_dot = 1,
     .place = place,
     .block = block,
     .collect = collect,

@@ -3,8 +3,8 @@
 
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 4, NW = 3, PANEL = 48 };
-#define PANEL_TYPE TSR_F32
+enum { STEP = 8, NX = 4, NW = 3, PANEL = 96, PASS = 96 };
+#define TYPE TSR_F32
 
 typedef float elem;
 typedef __m256 vec;
@@ -15,44 +15,13 @@ static inline vec vec_zero(void)
     return _mm256_setzero_ps();
 }
 
-static inline vec vec_load(const float *p)
+INLINE void vec_sums(float *to, const vec *v, int n)
 {
-    return _mm256_loadu_ps(p);
-}
-
-static inline void vec_store(float *p, vec a)
-{
-    _mm256_storeu_ps(p, a);
-}
-
-static inline float vec_sum(vec a)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
-/* Two vectors' sums of pairs of 64, of 32 bits, side by side. */
-static inline vec pairs64(vec a, vec b)
-{
-    __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
-    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
-                         _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
-}
-
-static inline vec pairs32(vec a, vec b)
-{
-    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
-}
-
-static inline vec vec_sums(const float *p)
-{
-    vec h[4]; /* halves added: vector i in the lower half, i + 4 in the upper */
-    for (int i = 0; i < 4; i++) {
-        vec a = _mm256_loadu_ps(p + 8 * i), b = _mm256_loadu_ps(p + 8 * (i + 4));
-        h[i] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    for (int i = 0; i < n; i++) {
+        __m128 s = _mm_add_ps(_mm256_castps256_ps128(v[i]), _mm256_extractf128_ps(v[i], 1));
+        s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+        to[i] = _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
     }
-    return pairs32(pairs64(h[0], h[1]), pairs64(h[2], h[3]));
 }
 
 static inline vec madd(vec sum, factor w, factor x)
@@ -96,20 +65,24 @@ DEFINE_FEW(few_f32, TSR_F32)
 DEFINE_FEW(few_bf16, TSR_BF16)
 DEFINE_FEW(few_f16, TSR_F16)
 DEFINE_FEW(few_fp8, TSR_FP8)
-DEFINE_WIDEN
+
+static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + STEP <= n; i += STEP) _mm256_storeu_ps((float *)to + i, load_w(from, type, i));
+    for (; i < n; i++) ((float *)to)[i] = tsr_load(from, type, i);
+}
 
 const tsr_linear_kernel tsr_linear_avx2 = {
-    .type = PANEL_TYPE,
+    .type = TYPE,
     .few = {few_f32, few_bf16, few_f16, few_fp8},
     .few_rows = NX,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,
-    .pass = 384,
-    .depth = 1024,
-    .per_dot = LANES,
+    .pass = PASS,
+    .depth = DEPTH,
     .block = block,
-    .collect = collect,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

@@ -1,15 +1,12 @@
 /* kernels/cpu/linear_avx512.c: linear with AVX-512 F, BW, DQ and VL: weights widened to f32, x in f32. */
-#include <immintrin.h>
-
 #include "kernels/cpu/linear_rows.h"
+#include "kernels/cpu/linear_zmm.h"
 
-enum { STEP = 16, NX = 6, NW = 4, PANEL = 32 };
-#define PANEL_TYPE TSR_F32
+enum { STEP = 16, NX = 6, NW = 4, PANEL = 128, PASS = 192 };
+#define TYPE TSR_F32
 
 typedef float elem;
 typedef __m512 factor;
-
-#include "kernels/cpu/linear_zmm.h"
 
 static inline vec madd(vec sum, factor w, factor x)
 {
@@ -53,20 +50,24 @@ DEFINE_FEW(few_f32, TSR_F32)
 DEFINE_FEW(few_bf16, TSR_BF16)
 DEFINE_FEW(few_f16, TSR_F16)
 DEFINE_FEW(few_fp8, TSR_FP8)
-DEFINE_WIDEN
+
+static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + STEP <= n; i += STEP) _mm512_storeu_ps((float *)to + i, load_w(from, type, i));
+    for (; i < n; i++) ((float *)to)[i] = tsr_load(from, type, i);
+}
 
 const tsr_linear_kernel tsr_linear_avx512 = {
-    .type = PANEL_TYPE,
+    .type = TYPE,
     .few = {few_f32, few_bf16, few_f16, few_fp8},
     .few_rows = NX,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,
-    .pass = 384,
-    .depth = 1024,
-    .per_dot = LANES,
+    .pass = PASS,
+    .depth = DEPTH,
     .block = block,
-    .collect = collect,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

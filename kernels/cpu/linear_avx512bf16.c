@@ -4,17 +4,14 @@
  * vdpbf16ps rounds to nearest even and takes subnormal inputs for zero whatever MXCSR says, so E4M3 is expanded
  * to normal bf16 numbers, which hold all of its values.
  */
-#include <immintrin.h>
-
 #include "kernels/cpu/linear_rows.h"
+#include "kernels/cpu/linear_zmm.h"
 
-enum { STEP = 32, NX = 6, NW = 4, PANEL = 32, FP8_NX = 2 };
-#define PANEL_TYPE TSR_BF16
+enum { STEP = 32, NX = 6, NW = 4, PANEL = 128, PASS = 192, FP8_NX = 2 };
+#define TYPE TSR_BF16
 
 typedef uint16_t elem;
 typedef __m512bh factor;
-
-#include "kernels/cpu/linear_zmm.h"
 
 static inline vec madd(vec sum, factor w, factor x)
 {
@@ -69,9 +66,9 @@ static inline void expand(factor to[2], __m512i codes, const fp8_bytes *t)
     to[1] = (factor)_mm512_unpackhi_epi8(low, high);
 }
 
-/* As few_tile, two steps at a time. */
+/* As tile, two steps at a time: 64 codes are a cache line. */
 INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, int64_t ahead,
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin, int64_t ahead,
                      const fp8_bytes *t)
 {
     vec acc[FP8_NX][NW];
@@ -80,8 +77,8 @@ INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, i
         UNROLL
         for (int j = 0; j < n_w; j++) acc[i][j] = vec_zero();
     }
-    int64_t whole = cols - cols % (2 * STEP), k = 0;
-    for (; k < whole; k += 2 * STEP) {
+    int64_t whole = n - n % (2 * STEP), left = n - whole;
+    for (int64_t k = 0; k < whole; k += 2 * STEP) {
         UNROLL
         for (int j = 0; j < n_w; j++) {
             factor wk[2];
@@ -94,51 +91,52 @@ INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, i
             }
         }
     }
-    int64_t left = cols - whole;
     if (left > 0) {
         UNROLL
         for (int j = 0; j < n_w; j++) {
             factor wk[2];
-            expand(wk, _mm512_maskz_loadu_epi8(((__mmask64)1 << left) - 1, w + j * w_bytes + k), t);
+            expand(wk, _mm512_maskz_loadu_epi8(((__mmask64)1 << left) - 1, w + j * w_bytes + whole), t);
             UNROLL
             for (int i = 0; i < n_x; i++) {
-                acc[i][j] = madd(acc[i][j], wk[0], load_x(x + i * x_stride + k));
+                acc[i][j] = madd(acc[i][j], wk[0], load_x(x + i * x_stride + whole));
                 /* As elsewhere, no step without a column. */
-                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + k + STEP));
+                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + whole + STEP));
             }
         }
     }
     UNROLL
-    for (int i = 0; i < n_x; i++) {
-        UNROLL
-        for (int j = 0; j < n_w; j++) sums[i * ld + j] = vec_sum(acc[i][j]);
-    }
+    for (int i = 0; i < n_x; i++) add_sums(sums + i * ld, acc[i], n_w, begin);
 }
 
-INLINE void fp8_rows(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t cols, int64_t ahead,
-                     const fp8_bytes *t)
+INLINE void fp8_tiles(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
+                      const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin, int64_t ahead,
+                      const fp8_bytes *t)
 {
     int64_t i = 0;
     for (; i + FP8_NX <= n_x; i += FP8_NX)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, cols, ahead, t);
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, n, begin, ahead, t);
     for (; i < n_x; i++)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, cols, ahead, t);
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, n, begin, ahead, t);
 }
 
-static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t row, int64_t n_x,
-                    const void *w, int64_t w_bytes, int64_t n_w, int64_t cols)
+static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t n_x, const void *w,
+                    int64_t w_bytes, int64_t n_w, int64_t cols)
 {
-    const elem *x0 = (const elem *)x->data + row * x->stride;
-    const unsigned char *w0 = w;
+    const elem *x0 = x->data;
     const fp8_bytes t = fp8_tables();
-    int64_t j = 0;
-    for (; j + NW <= n_w; j += NW)
-        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, NW, cols,
-                 fetch_ahead(w_bytes, (n_w - j) / NW), &t);
-    for (; j < n_w; j++)
-        fp8_rows(sums + j, ld, x0, x->stride, n_x, w0 + j * w_bytes, w_bytes, 1, cols,
-                 fetch_ahead(w_bytes, 0), &t);
+    for (int64_t j = 0; j < n_w; j += NW) {
+        const unsigned char *wj = (const unsigned char *)w + j * w_bytes;
+        int64_t left = n_w - j, ahead = fetch_ahead(w_bytes, left / NW);
+        for (int64_t c = 0; c < cols; c += DEPTH) {
+            int64_t n = cols - c < DEPTH ? cols - c : DEPTH;
+            if (left >= NW)
+                fp8_tiles(sums + j, ld, x0 + c, x->stride, n_x, wj + c, w_bytes, NW, n, c == 0, ahead, &t);
+            else
+                for (int64_t k = 0; k < left; k++)
+                    fp8_tiles(sums + j + k, ld, x0 + c, x->stride, n_x, wj + c + k * w_bytes, w_bytes, 1, n,
+                              c == 0, ahead, &t);
+        }
+    }
 }
 
 /* bf16 rows that end between steps are copied, to be padded. */
@@ -159,17 +157,15 @@ static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 }
 
 const tsr_linear_kernel tsr_linear_avx512bf16 = {
-    .type = PANEL_TYPE,
+    .type = TYPE,
     .few = {[TSR_BF16] = few_bf16, [TSR_FP8] = few_fp8},
     .few_rows = NX,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,
-    .pass = 384,
-    .depth = 1024,
-    .per_dot = LANES,
+    .pass = PASS,
+    .depth = DEPTH,
     .block = block,
-    .collect = collect,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

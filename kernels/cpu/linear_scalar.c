@@ -1,8 +1,8 @@
 /* kernels/cpu/linear_scalar.c: linear on any processor: eight partial sums per dot product, in plain C. */
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 2, NW = 2, PANEL = 32 };
-#define PANEL_TYPE TSR_F32
+enum { STEP = 8, NX = 2, NW = 2, PANEL = 32, PASS = 64 };
+#define TYPE TSR_F32
 
 typedef float elem;
 typedef struct vec {
@@ -15,30 +15,14 @@ static inline vec vec_zero(void)
     return (vec){{0}};
 }
 
-static inline vec vec_load(const float *p)
+INLINE void vec_sums(float *to, const vec *v, int n)
 {
-    vec r;
-    memcpy(&r, p, sizeof r);
-    return r;
-}
-
-static inline void vec_store(float *p, vec a)
-{
-    memcpy(p, &a, sizeof a);
-}
-
-static inline float vec_sum(vec a)
-{
-    for (int n = STEP / 2; n; n /= 2)
-        for (int i = 0; i < n; i++) a.v[i] += a.v[i + n];
-    return a.v[0];
-}
-
-static inline vec vec_sums(const float *p)
-{
-    vec r;
-    for (int i = 0; i < STEP; i++) r.v[i] = vec_sum(vec_load(p + i * STEP));
-    return r;
+    for (int j = 0; j < n; j++) {
+        vec a = v[j];
+        for (int half = STEP / 2; half; half /= 2)
+            for (int i = 0; i < half; i++) a.v[i] += a.v[i + half];
+        to[j] = a.v[0];
+    }
 }
 
 static inline vec madd(vec sum, factor w, factor x)
@@ -49,7 +33,9 @@ static inline vec madd(vec sum, factor w, factor x)
 
 static inline factor load_x(const elem *p)
 {
-    return vec_load(p);
+    factor r;
+    memcpy(&r, p, sizeof r);
+    return r;
 }
 
 static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
@@ -77,17 +63,15 @@ static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 }
 
 const tsr_linear_kernel tsr_linear_scalar = {
-    .type = PANEL_TYPE,
+    .type = TYPE,
     .few = {few_f32, few_bf16, few_f16, few_fp8},
     .few_rows = 1,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,
-    .pass = 256,
-    .depth = 1024,
-    .per_dot = LANES,
+    .pass = PASS,
+    .depth = DEPTH,
     .block = block,
-    .collect = collect,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

@@ -4,21 +4,13 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu/linear_rows.h"
+
 typedef __m512 vec;
 
 static inline vec vec_zero(void)
 {
     return _mm512_setzero_ps();
-}
-
-static inline vec vec_load(const float *p)
-{
-    return _mm512_loadu_ps(p);
-}
-
-static inline void vec_store(float *p, vec a)
-{
-    _mm512_storeu_ps(p, a);
 }
 
 static inline float vec_sum(vec a)
@@ -29,7 +21,7 @@ static inline float vec_sum(vec a)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-/* Two vectors' halves, quarters, pairs of 64 and of 32 bits added up and set side by side. */
+/* Two vectors' halves, then quarters, added up and set side by side. */
 static inline vec halves(vec a, vec b)
 {
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
@@ -40,26 +32,17 @@ static inline vec quarters(vec a, vec b)
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
 
-static inline vec pairs64(vec a, vec b)
+INLINE void vec_sums(float *to, const vec *v, int n)
 {
-    __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
-                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
-}
-
-static inline vec pairs32(vec a, vec b)
-{
-    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
-}
-
-/* Loads in the order that makes the sums come out in theirs. */
-static inline vec vec_sums(const float *p)
-{
-    vec q[4];
-    for (int i = 0; i < 4; i++)
-        q[i] = quarters(halves(vec_load(p + 16 * i), vec_load(p + 16 * (i + 4))),
-                        halves(vec_load(p + 16 * (i + 8)), vec_load(p + 16 * (i + 12))));
-    return pairs32(pairs64(q[0], q[1]), pairs64(q[2], q[3]));
+    if (n == 4) { /* all at once: one vector to 128 bits */
+        vec q = quarters(halves(v[0], v[1]), halves(v[2], v[3]));
+        q = _mm512_add_ps(q, _mm512_permute_ps(q, 0x4e));
+        q = _mm512_add_ps(q, _mm512_permute_ps(q, 0xb1));
+        _mm_storeu_ps(to, _mm512_castps512_ps128(_mm512_permutexvar_ps(
+                              _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12), q)));
+        return;
+    }
+    for (int i = 0; i < n; i++) to[i] = vec_sum(v[i]);
 }
 
 #endif
