@@ -82,7 +82,10 @@ tsr_status answer(tsr_session *session, const options *o, bool stream, tsr_resul
     term_interrupts(NULL);
     if (status) return status;
     if (term_interrupted()) return TSR_E_CANCELLED; /* on_piece stopped it, or it had just ended */
-    if (stream) putchar('\n');
+    if (stream) {
+        putchar('\n');
+        fflush(stdout); /* the answer's line ends before the timings' begins */
+    }
     show_timings(session, result);
     return TSR_OK;
 }

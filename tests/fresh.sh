@@ -32,12 +32,15 @@ cat >"$root/srv/run" <<'INSIDE'
 set -eu
 cd /srv/tessera
 mount -t proc proc /proc
+mkdir -p /dev/pts
+mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts
+ln -sf pts/ptmx /dev/ptmx
 for picture in assets/samples/*.png assets/samples/*.jpg; do
     echo "./tessera.sh caption $picture"
     ./tessera.sh caption "$picture"
 done
 ./test.sh "$@"
 INSIDE
-# A mount namespace of its own: the mount of /proc ends with it.
+# A mount namespace of its own: the mounts end with it.
 exec unshare --mount --fork env -i HOME=/srv PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
     chroot "$root" bash /srv/run "$@"

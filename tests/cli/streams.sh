@@ -32,7 +32,7 @@ gives 130
 # On a terminal there is progress, without one there is none; colour nowhere.
 run caption --max-tiles 1 "$picture"
 ! grep -q $'\033\\|\r' "$tmp/err" || complain "control characters without a terminal"
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1; then # where a terminal can be had
     script -qec "$tessera caption --max-tiles 1 $picture" /dev/null >"$tmp/terminal" </dev/null
     grep -qE 'loading|looking' "$tmp/terminal" || complain "no progress on a terminal"
     ! grep -q $'\033\[[0-9;]*m' "$tmp/terminal" || complain "colour on a terminal"
