@@ -41,7 +41,7 @@ foreach(kind shared static)
   target_link_libraries(cmake-${kind} PRIVATE tessera::tessera_${kind})
 endforeach()
 CMAKE
-cmake -S "$root/project" -B "$root/project/build" -DCMAKE_PREFIX_PATH="$root/usr" >/dev/null
+cmake -G Ninja -S "$root/project" -B "$root/project/build" -DCMAKE_PREFIX_PATH="$root/usr" >/dev/null
 cmake --build "$root/project/build" >/dev/null
 
 "$root/usr/bin/tessera" caption --quiet "$picture" >"$root/program" # with the default model that was installed
