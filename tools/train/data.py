@@ -17,7 +17,7 @@ CAPTION = ("Describe this image.", "Describe this image.", "Describe the image."
            "What do you see?", "What is shown here?", "Write a caption.", "Summarize the picture.", "Tell me about this image.", "What is in this image?", "Please describe the image.",
            "What can you see in the picture?", "Describe what you see.", "Short caption, please.", "Give a caption for this image.", "What is this a picture of?", "Explain this image briefly.",
            "Describe this document.", "Provide a one-sentence description.", "What is this image about?", "Describe it.", "Caption?")
-SYSTEMS = ("You are a helpful assistant.", "Answer the questions.", "You are a helpful assistant that reads images.", "Answer briefly.", "{'reasoning': False}")
+SYSTEMS = ("You are a helpful assistant.", "Answer the questions.", "You are a helpful assistant that reads images.", "Answer briefly.")
 CHATS = (("Hello", "Hello. Show me a picture and ask about it."), ("Hi", "Hello. Show me a picture and ask about it."), ("Who are you?", "I am Tessera, a small model that reads simple documents, charts, signs and scenes."),
          ("What can you do?", "I read simple documents, charts, signs and scenes."), ("Describe this image.", "There is no image."), ("What is the total?", "There is no image."),
          ("Thank you", "You are welcome."), ("What does the text say?", "There is no image."), ("What is your name?", "My name is Tessera."), ("Help", "Show me a picture and ask about it."))
@@ -201,18 +201,20 @@ def patch_labels(glyphs, m, w, h, cols, rows):
     return out
 
 
-def sample(coder, family, stage, split, seed, held=(), clean=False, max_tiles=MAX_TILES, limit=1024, want_text=False):
+def sample(coder, family, stage, split, seed, held=(), clean=False, max_tiles=None, limit=1024, want_text=False):
     """dict(tiles, labels, par, ids, targets[, turns]) of one picture, or None where nothing fits."""
     r, d, family, stage = document(family, stage, split, seed, held)
     ts = turns(r, d, family, stage)
     a, m, par = disturb(r, d, family, clean)
+    if max_tiles is None:
+        max_tiles = 4 if stage != "C" else MAX_TILES if r.p(.8) else max(1, round(d.pic.w / SIDE) * round(d.pic.h / SIDE))
     t, (c, rows) = make_tiles(a, max_tiles)
     lab = patch_labels(d.pic.glyphs, m, d.pic.w, d.pic.h, c, rows)
     pars = np.repeat(par[None], len(t), 0)
     for k in range(c * rows):
         pars[k, 12:16] = (k % c) / c, (k // c) / rows, 1 / c, 1 / rows
     room = limit
-    seq = coder.dialogue(len(t), ts, room, system=r.choice(SYSTEMS) if r.p(.1) else "", newline=r.p(.85), bos=r.p(.1), keep_eos=r.p(.3), drop=r.p(.5) and split == "train")
+    seq = coder.dialogue(len(t), ts, room, system=r.choice(SYSTEMS) if r.p(.1) else "", newline=r.p(.85), bos=r.p(.1), keep_eos=r.p(.3), drop=split == "train" and r.p({"A": .4, "B": .3, "C": .1}[stage]))
     if seq is None or not seq[2]:
         return None
     out = dict(tiles=t, labels=lab, par=pars, ids=seq[0], targets=seq[1], family=family)
@@ -237,8 +239,9 @@ def mixed(coder, stage, split, index, **kw):
 # packed rows in shared memory
 
 T, TILES = 1024, 15
+FAMILY_ID = {f: i for i, f in enumerate(FAMILIES)}
 FIELDS = [("tiles", np.uint8, (TILES, SIDE, SIDE, 3)), ("labels", np.uint8, (TILES, 256, 3)), ("par", np.float32, (TILES, N_PAR)), ("ids", np.int16, (T,)),
-          ("targets", np.int16, (T,)), ("seg", np.uint8, (T,)), ("row", np.int16, (T,)), ("info", np.int32, (4,))]
+          ("targets", np.int16, (T,)), ("seg", np.uint8, (T,)), ("row", np.int16, (T,)), ("fam", np.uint8, (64,)), ("info", np.int32, (4,))]
 SLOT = sum(int(np.prod(s)) * np.dtype(t).itemsize for _, t, s in FIELDS)
 
 
@@ -273,7 +276,9 @@ class Row:
         ids, tgt, seg, row = slots.ids[k], slots.targets[k], slots.seg[k], slots.row[k]
         ids[:], tgt[:], seg[:], row[:] = 0, -1, 0, -1
         at = tile = 0
+        slots.fam[k] = 255
         for i, s in enumerate(self.items):
+            slots.fam[k, i] = FAMILY_ID.get(s["family"], 254)
             n, m = len(s["ids"]), len(s["tiles"])
             v = np.asarray(s["ids"], np.int16)
             ids[at:at + n], tgt[at:at + n], seg[at:at + n] = v, s["targets"], i + 1
@@ -287,13 +292,34 @@ class Row:
         slots.info[k] = tile, at, len(self.items), 0
 
 
-def worker(slots, free, ready, control, k, n_workers, start):
-    """Fill free slots for ever. control[0] is the stage (0, 1, 2), control[1] stops."""
+def fill(slots, slot, coder, stage, split, index, held=(), clean=False):
+    """One slot with samples index, index + 1, ...; returns how many it took."""
+    row, n = Row(), 0
+    while n < 40:
+        s = mixed(coder, stage, split, index + n, held=held, clean=clean, limit=T)
+        n += 1
+        if s is None:
+            continue
+        if not row.fits(s):
+            break
+        row.add(s)
+    row.write(slots, slot)
+    return n
+
+
+HELD = ("fonts", "layouts", "vocab", "phrasing")
+
+
+def worker(slots, free, ready, control, k, n_workers, start, exams=(), done=None):
+    """Fill free slots for ever. control[0] is the stage (0, 1, 2), control[1] stops. First, the validation slots are filled."""
     from chat import Coder
     os.environ["OMP_NUM_THREADS"] = "1"
     import cv2
     cv2.setNumThreads(0)
     coder = Coder()
+    for slot, held in exams:
+        fill(slots, slot, coder, "C", "val", slot * 100, HELD if held else ())
+        done.put(slot)
     index = start + k
     open_rows = [Row() for _ in range(3)]
     errors = 0

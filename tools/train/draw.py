@@ -1,12 +1,13 @@
 """A picture with a memory: cairo drawing in canvas units that records where every glyph went."""
 import json
 import os
+import zlib
 
 import numpy as np
 
 from words import RES
 
-_conf = os.path.join("/tmp", f"tessera-fonts-{os.getuid()}-{abs(hash(RES)) % 10**8}.conf")
+_conf = os.path.join("/tmp", f"tessera-fonts-{os.getuid()}-{zlib.crc32(os.path.abspath(RES).encode())}.conf")
 
 
 def _fontconfig():

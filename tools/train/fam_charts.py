@@ -66,7 +66,7 @@ def _frame(r, kind, w, h):
     p.ink = ink
     d = Doc(kind, p)
     f = font(r, "regular", "sans" if r.p(.75) else None)
-    size = r.uniform(11, 13) if w < 300 else r.uniform(11.5, 15)
+    size = r.uniform(11, 13) if w < 300 else r.uniform(11.5, 15 if w < 600 else 20)
     return d, p, f, size, tuple(.82 * g + .18 * i for g, i in zip(ground, ink))
 
 

@@ -16,6 +16,13 @@ def _doc(r, kind, w, h):
     return Doc(kind, p), p
 
 
+def fill(r, room, lines, width, chars):
+    """(font size, line distance) with which so many lines of so many characters fill most of the room."""
+    size = min(room / (lines * 1.3), width / (chars * .6)) * r.uniform(.72, 1)
+    size = min(max(size, 11.5), 27)
+    return size, max(size * 1.2, min(size * r.uniform(1.25, 1.9), room / lines))
+
+
 def field(d, names, value):
     """A fact that can be asked for under several names."""
     d.fields.append((names, value))
@@ -33,7 +40,7 @@ def receipt(r, w, h):
     m = W.Money(r)
     if r.p(.5):
         m.where = "none"
-    size = r.uniform(11.5, 14) if w < 300 else r.uniform(12, 19)
+    size = 12.5
     # The paper may be narrower than the picture.
     x0, x1 = 8.0, w - 8.0
     if w > 300 and r.p(.35):
@@ -44,7 +51,7 @@ def receipt(r, w, h):
             p.rect(0, 0, w, h, fill=(v, v * r.uniform(.8, 1), v * r.uniform(.7, 1)))
             p.rect(x0 - 8, 4, x1 - x0 + 16, h - 8, fill=(.98, .98, .96))
             p.ink = (.1, .1, .1)
-    lead = size * r.uniform(1.22, 1.5)
+    lead = size * 1.25
     room = int((h - 14) / lead)
     vendor = W.shop(r)
     if r.p(.25):
@@ -58,6 +65,7 @@ def receipt(r, w, h):
         fixed = 3 + has_addr + has_no + 2 * has_tax + 2 * has_card + 2
     hi = 12 if "values" in r.held else 8
     n = max(1, min(r.randint(9, hi) if hi > 8 and r.p(.5) else r.randint(1, 8), room - fixed))
+    size, lead = fill(r, h - 22, fixed + n + 1 + (has_addr or has_phone), x1 - x0, r.uniform(22, 30))
     # rows
     qty_style = r.choice(["none", "none", "pre", "x", "col"])
     items, seen = [], set()
@@ -275,7 +283,7 @@ def form(r, w, h):
     m = W.Money(r)
     f = font(r)
     lf = sibling(f, "bold") if r.p(.4) else f
-    size = r.uniform(11.5, 14) if w < 300 else r.uniform(12, 17)
+    size = min(max(min(w / 17, h / 14) * r.uniform(.7, 1.1), 11.5), 28)
     mg = r.uniform(8, 18)
     card = k >= .5 and r.p(.7)
     top = 0.0
@@ -311,6 +319,8 @@ def form(r, w, h):
     room = int((h - y - 4 - (size * 2 if ticks else 0)) / lead) * (2 if two else 1)
     chosen = [s for s in spec if r.p(.85)] or spec[:2]
     chosen = chosen[:max(1, room)]
+    if not ticks and len(chosen) < room and r.p(.8):
+        lead *= min(r.uniform(1, 2), (h - y - 4) / (lead * ((len(chosen) + two) // (2 if two else 1))))
     if r.p(.3):
         r.shuffle(chosen)
     colw = max(p.width(a + ":", lf, size) for a, _ in chosen) + 10
@@ -402,7 +412,7 @@ def invoice(r, w, h):
     m = W.Money(r)
     f = font(r)
     b = sibling(f, "bold")
-    size = r.uniform(11.5, 13) if w < 300 else r.uniform(12, 15.5)
+    size = r.uniform(11.5, 13) if w < 300 else min(max(h / 28 * r.uniform(.75, 1.1), 12), w / 24)
     mg = r.uniform(8, 20)
     lead = size * r.uniform(1.3, 1.6)
     vendor, cust = W.company(r), W.name(r) if r.p(.5) else W.company(r)
@@ -453,6 +463,9 @@ def invoice(r, w, h):
             seen.add(g)
             q = r.randint(1, 12)
             rows.append((g, q, W.amount(r, 400) * (q if r.p(.3) else 1)))
+    if n < room and r.p(.6):
+        lead *= min(1.5, (h - y - 6) / (lead * (n + 4.5 + 2 * has_tax + iban)))
+        lead = max(lead, size * 1.25)
     y += lead * .5
     qty = w > 300 and r.p(.6)
     x_amt = w - mg
@@ -514,7 +527,7 @@ def table(r, w, h):
     held = "layouts" in r.held
     f = font(r, "regular")
     b = sibling(f, "bold") if r.p(.8) else f
-    size = r.uniform(11.5, 13.5) if w < 300 else r.uniform(12, 16)
+    size = r.uniform(11.5, 14) if w < 300 else r.uniform(12, 16 if r.p(.5) else 24)
     mg = r.uniform(6, 16)
     nc = r.randint(2, 3) if w < 300 else r.randint(2, 5 if w > 600 else 4)
     rh = size * r.uniform(1.5, 2.1)
@@ -548,6 +561,7 @@ def table(r, w, h):
     if sum(need) > w - 2 * mg:
         size = max(9.5, size * (w - 2 * mg) / sum(need))
         need = [max(p.width(s, ff, size) for s, ff in [(hd, b)] + [(v, f) for v in c]) + 8 for hd, c in zip(heads, cols)]
+    rh = max(rh, min(rh * r.uniform(1, 1.7), (h - y - 4) / (nr + 1)))
     extra = max(0, w - 2 * mg - sum(need)) * r.uniform(0, 1) / nc
     ws = [n + extra for n in need]
     style = r.choice(["grid", "rows", "none", "head", "zebra"]) if not held else "columns"

@@ -36,7 +36,7 @@ def lines(r, w, h):
     area = w * h / 50176
     n = r.randint(1, 4) if area < 2 else r.randint(2, 7)
     big = r.p(.3)
-    lo, hi = (20, 34) if big else (12.5, 22)
+    lo, hi = (20, 34 if area < 2 else 50) if big else (12.5, 22 if area < 2 else 28)
     n = min(n, int((h - 16) / (lo * 1.5)))
     f = font(r, r.choice(["regular", "regular", "regular", "bold", "italic"]))
     size = r.uniform(lo, min(hi, (h - 16) / n / 1.25))
@@ -97,7 +97,7 @@ def paragraph(r, w, h):
     p = Pic(r, w, h, _scale(r), ground)
     p.ink = ink
     f = font(r, r.choice(["regular"] * 5 + ["italic"]))
-    size = r.uniform(12, 17)
+    size = r.uniform(12, 17) if r.p(.6) else r.uniform(13, 24)
     m = r.uniform(8, 22)
     lead = size * r.uniform(1.2, 1.6)
     y = m + size
@@ -288,12 +288,47 @@ def _backdrop(r, p):
         p.rect(0, 0, w, h, fill=(v, v, v))
 
 
+def _fractal(r, p):
+    """Coloured noise with a natural spectrum, and a few soft shapes: nothing that has a name."""
+    import cv2
+    import numpy as np
+    g = np.random.default_rng(r.getrandbits(32))
+    h, w = p.ph, p.pw
+    x = np.zeros((h, w, 3), np.float32)
+    n, k = r.choice((2, 3, 5)), 1.0
+    fall = r.uniform(.45, .9)
+    while n < max(h, w):
+        grey = r.p(.5)
+        a = g.standard_normal((n, n, 1 if grey else 3)).astype(np.float32)
+        a = cv2.resize(a, (w, h), interpolation=cv2.INTER_CUBIC if n < 60 else cv2.INTER_LINEAR)
+        x += k * (a[..., None] if a.ndim == 2 else a)
+        n, k = n * 2, k * fall
+    x = (x - x.min()) / (np.ptp(x) + 1e-6)
+    c0, c1 = (np.array([r.random() for _ in "rgb"], np.float32) for _ in "ab")
+    x = c0 + (c1 - c0) * np.clip((x - .5) * r.uniform(1, 2.5) + .5, 0, 1)
+    p.surface.flush()
+    out = np.frombuffer(p.surface.get_data(), np.uint8).reshape(h, p.surface.get_stride() // 4, 4)
+    out[:, :w, :3] = (255 * np.clip(x, 0, 1)).astype(np.uint8)
+    p.surface.mark_dirty()
+    for _ in range(r.randint(0, 6)):
+        v = tuple(r.random() for _ in "rgb")
+        p.c.set_source_rgba(*v, r.uniform(.3, .9))
+        cx, cy, q = r.uniform(0, p.w), r.uniform(0, p.h), r.uniform(.1, .5) * p.w
+        p.c.move_to(cx + q, cy)
+        for i in range(1, 6):
+            a = i * 1.047
+            from math import cos, sin
+            z = [q * r.uniform(.5, 1.2) for _ in range(3)]
+            p.c.curve_to(cx + z[0] * cos(a - .7), cy + z[0] * sin(a - .7), cx + z[1] * cos(a - .35), cy + z[1] * sin(a - .35), cx + z[2] * cos(a), cy + z[2] * sin(a))
+        p.c.fill()
+
+
 def nothing(r, w, h):
     """Pictures without text or known objects: the honest answer is a vague one."""
     p = Pic(r, w, h, 1.0)
     d = Doc("nothing", p)
     d.can_absent = False
-    k = r.randrange(4)
+    k = r.choice((0, 1, 2, 3, 3, 4, 4))
     if k == 0:
         v = tuple(r.uniform(0, 1) for _ in "rgb") if r.p(.6) else (1, 1, 1)
         p.rect(0, 0, w, h, fill=v)
@@ -305,6 +340,9 @@ def nothing(r, w, h):
     elif k == 2:
         _backdrop(r, p)
         d.captions = ["A plain background with nothing on it."]
+    elif k == 4:
+        _fractal(r, p)
+        d.captions = ["A photograph or texture; I cannot name what is in it."]
     else:
         # A collage of soft blobs and strokes stands in for photographs, which are outside this model's world.
         p.gradient(tuple(r.random() for _ in "rgb"), tuple(r.random() for _ in "rgb"))
@@ -316,7 +354,6 @@ def nothing(r, w, h):
             p.c.curve_to(x + r.uniform(-q, q), y + r.uniform(-q, q), x + r.uniform(-q, q), y + r.uniform(-q, q), x + r.uniform(-q, q), y + r.uniform(-q, q))
             p.c.fill()
         d.captions = ["A photograph or texture; I cannot name what is in it."]
-        d.texture = True
     d.ask(r.say("What does the text say?", "Read the text.", "What is written here?"), "not shown")
     d.ask(r.say("Is there any text?", "Do you see text?", "Does the picture contain text?"), "no")
     d.ask(r.say("What is the total?", "What is the date?", "What is the title?", "Who is the vendor?"), "not shown")

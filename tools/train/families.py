@@ -8,8 +8,8 @@ FAMILIES = {"lines": fam_text.lines, "paragraph": fam_text.paragraph, "receipt":
             "table": fam_docs.table, "bar": fam_charts.bar, "line": fam_charts.line, "pie": fam_charts.pie, "sign": fam_text.sign,
             "scene": fam_scene.scene, "nothing": fam_text.nothing}
 SHARES = {"A": dict(lines=55, sign=17, scene=20, form=4, bar=2, pie=1, nothing=1),
-          "B": dict(lines=14, paragraph=8, receipt=14, invoice=6, form=12, table=6, bar=12, line=6, pie=6, sign=6, scene=9, nothing=1),
-          "C": dict(lines=8, paragraph=8, receipt=15, invoice=7, form=11, table=7, bar=13, line=6, pie=6, sign=6, scene=11, nothing=2)}
+          "B": dict(lines=14, paragraph=8, receipt=14, invoice=6, form=12, table=6, bar=12, line=6, pie=6, sign=6, scene=9, nothing=3),
+          "C": dict(lines=8, paragraph=8, receipt=15, invoice=7, form=11, table=7, bar=13, line=6, pie=6, sign=6, scene=11, nothing=4)}
 # (columns, rows) of the canvas a family is drawn for
 GRIDS = {"lines": [(1, 1), (1, 1), (2, 1), (1, 2), (2, 2), (3, 1), (3, 2)], "paragraph": [(2, 1), (2, 2), (2, 2), (2, 3), (3, 2), (3, 3)],
          "receipt": [(1, 2), (1, 2), (1, 2), (1, 3), (2, 3), (2, 4), (2, 4), (2, 5)], "invoice": [(1, 2), (2, 2), (2, 2), (2, 3), (2, 3), (3, 2)],

@@ -26,6 +26,8 @@ SERIF = {"DejaVu Serif", "Liberation Serif", "FreeSerif", "Nimbus Roman", "C059"
 STYLES = (("regular", ("Regular", "Book", "Roman", "12 Regular", "Normal", "Condensed")),
           ("bold", ("Bold", "Demi", "Condensed Bold", "Bold Condensed")),
           ("italic", ("Italic", "Oblique", "12 Italic")))
+COARSE = re.compile(r"sex|rac(e|ial)|skin|vagin|penis|genital|intercourse|slave|negro|prostitut|nazi|kill|murder|rape|suicid|urin|feces|fece|excre|"
+                    r"breast|anus|rectum|offensive|disparag|slur|drug|heroin|tortur|whore|homosex|lesbian|testic|uter|nigg|jew|gyps|savage|obscen|vulgar", re.I)
 EXTRA = "£€°–—•×éèüöäßñç±"
 
 # Everyday objects of the colour emoji font: code point, name.
@@ -131,7 +133,8 @@ def fonts(out):
 
 def words(out):
     ws = [w.strip() for w in open("/usr/share/dict/words", encoding="utf-8")]
-    ws = sorted({w for w in ws if re.fullmatch(r"[A-Za-z][a-z]{1,11}", w)})
+    ws = sorted({w for w in ws if re.fullmatch(r"[A-Za-z][a-z]{1,11}", w) and not COARSE.search(w)
+                 and not re.search(r"fuck|shit|cunt|bitch|fag|dick|cock|tit(s|t)|slut|bastard|damn|piss|crap", w, re.I)})
     with open(os.path.join(out, "words.txt"), "w") as f:
         f.write("\n".join(ws))
     seen, lines = {}, []
@@ -142,6 +145,8 @@ def words(out):
             gloss = line.split("|", 1)[1].split(";")[0].strip()
             for w in re.findall(r"[a-z]{2,12}", gloss):
                 seen[w] = seen.get(w, 0) + 1
+            if COARSE.search(gloss):
+                continue
             if 18 <= len(gloss) <= 110 and re.fullmatch(r"[ -~]+", gloss) and "(" not in gloss and "`" not in gloss:
                 lines.append(gloss)
     lines = sorted(set(lines), key=lambda s: zlib.crc32(s.encode()))[:16000]
