@@ -22,7 +22,7 @@ def config(c):
     return {
         "architectures": ["InternVLChatModel"], "model_type": "internvl_chat", "torch_dtype": "bfloat16",
         "force_image_size": c.side, "downsample_ratio": 0.5, "ps_version": "v2", "select_layer": -1, "dynamic_image_size": True, "use_thumbnail": True,
-        "min_dynamic_patch": 1, "max_dynamic_patch": 10, "pad2square": False, "template": "nemotron_h", "image_tag_type": "nvlm",
+        "min_dynamic_patch": 1, "max_dynamic_patch": 10, "pad2square": False, "template": "nemotron-h-aligned", "image_tag_type": "nvlm",
         "img_context_token_id": chat.PLACE, "img_context_token": "<image>", "img_start_token": "<Image>", "img_end_token": "</Image>",
         "norm_mean": [0.485, 0.456, 0.406], "norm_std": [0.229, 0.224, 0.225], "vit_hidden_size": c.vit_dim, "projector_hidden_size": c.proj_dim,
         "tie_word_embeddings": False,
@@ -114,8 +114,15 @@ def check(path):
     pattern = d.pop("hybrid_override_pattern")
     d.pop("num_hidden_layers")
     d.update(layers_block_type=[kinds[k] for k in pattern], use_mamba_kernels=False, chunk_size=256, attn_implementation="eager", time_step_limit=(0.0, float("inf")))
+    d["time_step_min"] = 1e-3          # the initialiser takes its logarithm; the forward pass below must not floor dt
     cfg = transformers.NemotronHConfig(**d)
     hf = transformers.NemotronHForCausalLM(cfg).float().eval()
+    for m in hf.modules():
+        if hasattr(m, "time_step_min"):
+            m.time_step_min = 0.0
+        if hasattr(m, "time_step_limit"):
+            m.time_step_limit = (0.0, float("inf"))
+    hf.config.time_step_min = 0.0
     ours = {k[len("language_model."):]: v for k, v in net.state_dict().items() if k.startswith("language_model.")}
     own = hf.state_dict()
     prefix = "model." if any(k.startswith("model.") for k in own) else "backbone."

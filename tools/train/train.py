@@ -42,14 +42,13 @@ def lr_of(p):
 
 def light(tiles, par, noise):
     """[n,S,S,3] u8 and the parameters of data.disturb -> normalised [n,3,S,S] float32; noise is standard normal or None."""
-    n, S = tiles.shape[:2]
+    n, H, W = tiles.shape[:3]
     q = par[:, :, None, None, None]
     x = tiles.float() * (1 / 255)
     x = ((x - .5) * q[:, 1] + .5 + q[:, 0]).clamp(0, 1).pow(q[:, 2])
     x = x * par[:, None, None, 6:9]
-    t = (torch.arange(S, device=tiles.device, dtype=torch.float32) + .5) / S - .5
-    gx = q[:, 12] + q[:, 14] * (t + .5)[None, None, :, None] - .5
-    gy = q[:, 13] + q[:, 15] * (t + .5)[None, :, None, None] - .5
+    gx = q[:, 12] + q[:, 14] * ((torch.arange(W, device=tiles.device) + .5) / W)[None, None, :, None] - .5
+    gy = q[:, 13] + q[:, 15] * ((torch.arange(H, device=tiles.device) + .5) / H)[None, :, None, None] - .5
     x = x * (1 + q[:, 9] * gx + q[:, 10] * gy)
     s = q[:, 4].clamp(min=.05)
     e = torch.exp(-.5 / (s * s))
