@@ -1,115 +1,128 @@
-/* tools/train/fastops.c: Pillow's bicubic resize for 8-bit pictures with four channels, bit for bit, a few times faster.
+/* tools/train/fastops.c: the loader's hot loops: the runtime's bicubic resize and its cutting, on four channels.
  *
- * The trainer must see the tiles that the runtime will cut, and Pillow's own resize would be the slowest part of the
- * loader. Coefficients and rounding follow Pillow's Resample.c (22-bit fixed point, horizontal pass first);
- * test_tiles.py compares the two.   gcc -O3 -mavx2 -shared -fPIC -o fastops.so fastops.c -lm
+ * The trainer must see the tiles that the runtime cuts, and Pillow's own resize would be the slowest part of the
+ * loader. This is the recipe of preprocess/resize.c without its vectors: two passes, rows before columns, weights of
+ * 22 fraction bits, clamped to a byte after each pass. test_tiles.py compares it with Pillow.
  */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRECISION_BITS = 32 - 8 - 2 };
+enum { FRACTION = 22, HALF = 1 << (FRACTION - 1), CHANNELS = 4 };
 
-static double bicubic(double x)
+/* Output o is the sum over j < n[o] of weight[o * most + j] * input[first[o] + j]. */
+typedef struct taps {
+    int most;
+    int *first, *n;
+    int32_t *weight;
+} taps;
+
+/* Keys' cubic with a = -1/2. */
+static double cubic(double t)
 {
-    const double a = -0.5;
-    x = fabs(x);
-    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-    return 0.0;
+    t = fabs(t);
+    if (t >= 2) return 0;
+    return t < 1 ? (1.5 * t - 2.5) * t * t + 1 : ((-0.5 * t + 2.5) * t - 4) * t + 2;
 }
 
-/* Fills bounds[2 * out] and k[out * ksize]; returns ksize. */
-static int coefficients(int in, int out, int **bounds, int32_t **k)
+static void open_taps(taps *t, int n_in, int n_out)
 {
-    double scale = (double)in / out, filterscale = scale < 1.0 ? 1.0 : scale;
-    double support = 2.0 * filterscale;
-    int ksize = (int)ceil(support) * 2 + 1;
-    double *w = malloc(sizeof *w * ksize);
-    *bounds = malloc(sizeof **bounds * 2 * out);
-    *k = calloc((size_t)out * ksize, sizeof **k);
-    for (int xx = 0; xx < out; xx++) {
-        double center = (xx + 0.5) * scale, ww = 0.0, ss = 1.0 / filterscale;
-        int xmin = (int)(center - support + 0.5), xmax = (int)(center + support + 0.5);
-        if (xmin < 0) xmin = 0;
-        if (xmax > in) xmax = in;
-        xmax -= xmin;
-        for (int x = 0; x < xmax; x++) {
-            w[x] = bicubic((x + xmin - center + 0.5) * ss);
-            ww += w[x];
+    double step = (double)n_in / n_out, wide = step > 1 ? step : 1, reach = 2 * wide;
+    t->most = 2 * (int)ceil(reach) + 1;
+    t->first = malloc(sizeof *t->first * (size_t)n_out);
+    t->n = malloc(sizeof *t->n * (size_t)n_out);
+    t->weight = calloc((size_t)n_out * (size_t)t->most, sizeof *t->weight);
+    double exact[t->most];
+    for (int o = 0; o < n_out; o++) {
+        double middle = (o + 0.5) * step, sum = 0;
+        int from = (int)(middle - reach + 0.5), to = (int)(middle + reach + 0.5);
+        from = from < 0 ? 0 : from;
+        to = to > n_in ? n_in : to;
+        for (int i = from; i < to; i++) sum += exact[i - from] = cubic((i - middle + 0.5) * (1.0 / wide));
+        for (int i = from; i < to; i++) {
+            double scaled = exact[i - from] / sum * (1 << FRACTION);
+            t->weight[o * t->most + i - from] = (int32_t)(scaled + (scaled < 0 ? -0.5 : 0.5));
         }
-        for (int x = 0; x < xmax; x++) {
-            double v = ww != 0.0 ? w[x] / ww : w[x];
-            (*k)[xx * ksize + x] = (int32_t)(v < 0 ? -0.5 + v * (1 << PRECISION_BITS) : 0.5 + v * (1 << PRECISION_BITS));
-        }
-        (*bounds)[xx * 2] = xmin;
-        (*bounds)[xx * 2 + 1] = xmax;
+        t->first[o] = from;
+        t->n[o] = to - from;
     }
-    free(w);
-    return ksize;
 }
 
-static inline uint8_t clip8(int32_t v)
+static void close_taps(taps *t)
 {
-    v >>= PRECISION_BITS;
-    return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v;
+    free(t->first);
+    free(t->n);
+    free(t->weight);
 }
 
-/* src [h, w, 4] with row stride in bytes -> dst [oh, ow, 4] packed. Channel order does not matter. */
+static inline uint8_t to_byte(int32_t sum)
+{
+    sum >>= FRACTION;
+    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+
+static void resize_row(uint8_t *out, int n_out, const uint8_t *in, const taps *t)
+{
+    for (int o = 0; o < n_out; o++) {
+        const uint8_t *pixel = in + CHANNELS * t->first[o];
+        int32_t sum[CHANNELS] = {HALF, HALF, HALF, HALF};
+        for (int j = 0; j < t->n[o]; j++)
+            for (int c = 0; c < CHANNELS; c++) sum[c] += t->weight[o * t->most + j] * pixel[CHANNELS * j + c];
+        for (int c = 0; c < CHANNELS; c++) out[CHANNELS * o + c] = to_byte(sum[c]);
+    }
+}
+
+/* One output row as a weighted sum of whole input rows; `sum` is n_bytes of working memory. */
+static void mix_rows(uint8_t *out, int32_t *sum, const uint8_t *rows, int n_bytes, const taps *t, int o)
+{
+    for (int i = 0; i < n_bytes; i++) sum[i] = HALF;
+    for (int j = 0; j < t->n[o]; j++) {
+        const uint8_t *row = rows + (size_t)(t->first[o] + j) * (size_t)n_bytes;
+        int32_t weight = t->weight[o * t->most + j];
+        for (int i = 0; i < n_bytes; i++) sum[i] += weight * row[i];
+    }
+    for (int i = 0; i < n_bytes; i++) out[i] = to_byte(sum[i]);
+}
+
+/* src [h, w, 4] with `stride` bytes from row to row -> dst [oh, ow, 4] packed, channels in the same order. */
 void resize4(uint8_t *dst, int ow, int oh, const uint8_t *src, int w, int h, int stride)
 {
-    int *bx, *by;
-    int32_t *kx, *ky;
-    int nx = coefficients(w, ow, &bx, &kx), ny = coefficients(h, oh, &by, &ky);
-    uint8_t *mid = malloc((size_t)h * ow * 4);
-    if (w == ow) {
-        for (int y = 0; y < h; y++) memcpy(mid + (size_t)y * ow * 4, src + (size_t)y * stride, (size_t)ow * 4);
-    } else {
-        for (int y = 0; y < h; y++) {
-            const uint8_t *row = src + (size_t)y * stride;
-            uint8_t *o = mid + (size_t)y * ow * 4;
-            for (int x = 0; x < ow; x++) {
-                const uint8_t *p = row + bx[2 * x] * 4;
-                const int32_t *k = kx + (size_t)x * nx;
-                int32_t s[4] = {1 << (PRECISION_BITS - 1), 1 << (PRECISION_BITS - 1), 1 << (PRECISION_BITS - 1), 1 << (PRECISION_BITS - 1)};
-                for (int i = 0; i < bx[2 * x + 1]; i++)
-                    for (int c = 0; c < 4; c++) s[c] += p[4 * i + c] * k[i];
-                for (int c = 0; c < 4; c++) o[4 * x + c] = clip8(s[c]);
-            }
-        }
+    taps across, down;
+    int n_bytes = CHANNELS * ow;
+    uint8_t *middle = malloc((size_t)h * (size_t)n_bytes);
+    int32_t *sum = malloc(sizeof *sum * (size_t)n_bytes);
+    open_taps(&across, w, ow);
+    open_taps(&down, h, oh);
+    for (int y = 0; y < h; y++) {
+        uint8_t *to = middle + (size_t)y * (size_t)n_bytes;
+        if (w == ow)
+            memcpy(to, src + (size_t)y * (size_t)stride, (size_t)n_bytes);
+        else
+            resize_row(to, ow, src + (size_t)y * (size_t)stride, &across);
     }
-    if (h == oh) {
-        memcpy(dst, mid, (size_t)oh * ow * 4);
-    } else {
-        int n = ow * 4;
-        int32_t *acc = malloc(sizeof *acc * n);
-        for (int y = 0; y < oh; y++) {
-            const int32_t *k = ky + (size_t)y * ny;
-            for (int i = 0; i < n; i++) acc[i] = 1 << (PRECISION_BITS - 1);
-            for (int j = 0; j < by[2 * y + 1]; j++) {
-                const uint8_t *p = mid + (size_t)(by[2 * y] + j) * n;
-                int32_t kk = k[j];
-                for (int i = 0; i < n; i++) acc[i] += p[i] * kk;
-            }
-            for (int i = 0; i < n; i++) dst[(size_t)y * n + i] = clip8(acc[i]);
-        }
-        free(acc);
-    }
-    free(mid); free(bx); free(by); free(kx); free(ky);
+    if (h == oh)
+        memcpy(dst, middle, (size_t)oh * (size_t)n_bytes);
+    else
+        for (int y = 0; y < oh; y++)
+            mix_rows(dst + (size_t)y * (size_t)n_bytes, sum, middle, n_bytes, &down, y);
+    close_taps(&across);
+    close_taps(&down);
+    free(sum);
+    free(middle);
 }
 
-/* src [rows*224, cols*224, 4] as B,G,R,x -> dst [rows*cols, 224, 224, 3] as R,G,B */
+/* src [rows * side, cols * side, 4] as B, G, R, x -> dst [rows * cols, side, side, 3] as R, G, B. */
 void cut_tiles(uint8_t *dst, const uint8_t *src, int cols, int rows, int side)
 {
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < cols; c++)
-            for (int y = 0; y < side; y++) {
-                const uint8_t *p = src + ((size_t)(r * side + y) * cols * side + (size_t)c * side) * 4;
-                for (int x = 0; x < side; x++, p += 4, dst += 3) {
-                    dst[0] = p[2];
-                    dst[1] = p[1];
-                    dst[2] = p[0];
-                }
+    for (int tile = 0; tile < rows * cols; tile++)
+        for (int y = 0; y < side; y++) {
+            size_t line = (size_t)(tile / cols * side + y) * (size_t)cols + (size_t)(tile % cols);
+            const uint8_t *pixel = src + line * (size_t)side * CHANNELS;
+            for (int x = 0; x < side; x++, pixel += CHANNELS, dst += 3) {
+                dst[0] = pixel[2];
+                dst[1] = pixel[1];
+                dst[2] = pixel[0];
             }
+        }
 }
