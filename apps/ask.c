@@ -19,12 +19,50 @@ typedef struct dialogue {
     bool started;       /* the pictures have been shown */
 } dialogue;
 
+static void close_images(dialogue *d)
+{
+    for (int i = 0; d->images && i < d->o->n_images; i++) {
+        tsr_image_close(d->images[i]);
+        d->images[i] = NULL;
+    }
+}
+
+/* Open every picture; their rows add up in *n_tokens. */
+static tsr_status open_images(dialogue *d, const tsr_image_opts *opts, int64_t *n_tokens)
+{
+    tsr_status status = TSR_OK;
+    *n_tokens = 0;
+    for (int i = 0; !status && i < d->o->n_images; i++) {
+        status = open_image(&d->images[i], d->model, d->o->images[i], opts);
+        if (!status) *n_tokens += tsr_image_about(d->images[i])->n_tokens;
+    }
+    return status;
+}
+
+/* Pictures that do not fit the context together get a share of the tiles each, as the reference does; what even
+ * then does not fit is refused when it is read. */
+static tsr_status share_tiles(dialogue *d, int64_t *n_tokens)
+{
+    const options *o = d->o;
+    int64_t room = tsr_engine_memory(d->engine).n_ctx / 8 * 7; /* the rest is for words */
+    if (o->n_images < 2 || *n_tokens <= room || o->image.max_tiles) return TSR_OK;
+    for (int i = 0; i < o->n_images; i++)
+        if (!strcmp(o->images[i], "-")) return TSR_OK; /* it cannot be read twice */
+    tsr_image_opts opts = o->image;
+    opts.max_tiles = (int)(tsr_model_about(d->model)->max_tiles / o->n_images);
+    if (opts.max_tiles < 1) opts.max_tiles = 1;
+    say("%d pictures take %lld tokens of %lld: at most %d tiles each instead", o->n_images,
+        (long long)*n_tokens, (long long)tsr_engine_memory(d->engine).n_ctx, opts.max_tiles);
+    close_images(d);
+    return open_images(d, &opts, n_tokens);
+}
+
 static tsr_status begin(dialogue *d)
 {
     const options *o = d->o;
-    tsr_status status = TSR_OK;
-    for (int i = 0; !status && i < o->n_images; i++)
-        status = open_image(&d->images[i], d->model, o->images[i], &o->image);
+    int64_t n_tokens;
+    tsr_status status = open_images(d, &o->image, &n_tokens);
+    if (!status) status = share_tiles(d, &n_tokens);
     if (!status) status = tsr_session_open(&d->session, d->engine);
     if (!status && o->system)
         status = tsr_session_say(d->session, TSR_SYSTEM, &(tsr_part){.text = o->system}, 1);
@@ -102,7 +140,7 @@ int run_ask(options *o)
     if (!code && o->interactive) code = talk(&d);
 
     tsr_session_close(d.session);
-    for (int i = 0; d.images && i < o->n_images; i++) tsr_image_close(d.images[i]);
+    close_images(&d);
     tsr_engine_close(d.engine);
     tsr_model_close(d.model);
     free(d.images);
