@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 4, NW = 3, PANEL = 96, PASS = 96 };
+enum { STEP = 8, NX = 4, NW = 3, PANEL = 96, PASS = 192 };
 #define TYPE TSR_F32
 
 typedef float elem;
