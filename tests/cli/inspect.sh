@@ -7,6 +7,13 @@ json '.tiles == .columns * .rows + (if .thumbnail then 1 else 0 end)'
 json '(.file_hash | test("^[0-9a-f]{64}$")) and (.tile_hash | test("^[0-9a-f]{64}$"))'
 [ "$(jq -r .file_hash <"$tmp/out" | head -n 1)" = "$(sha256sum <"$picture" | cut -d ' ' -f 1)" ] || complain "file hash"
 
+# JSON is UTF-8 even where a file's name is not.
+foreign=$(printf '%s/a\377\303(\355\240\200\303\244.png' "$tmp")
+cp "$picture" "$foreign"
+run inspect --json "$foreign"; gives 0
+iconv -f UTF-8 -t UTF-8 <"$tmp/out" >"$tmp/jq" || complain "JSON that is not UTF-8"
+says "ä.png"
+
 run inspect --json --max-tiles 1 "$picture"; gives 0; json '.tiles == 1 and (.thumbnail | not)'
 run inspect --json --max-tiles 4 --no-thumbnail "$picture"; gives 0; json '.thumbnail | not'
 run inspect --json -m $words "$picture"; gives 0
