@@ -41,7 +41,7 @@ typedef struct tsr_linear_kernel {
     tsr_dtype type; /* what x and the panels are: f32 or bf16 */
 
     tsr_linear_few_fn *few[4]; /* by type of the weight; NULL where it is another kernel's */
-    int64_t few_rows;          /* up to so many rows take that route */
+    int64_t few_rows;          /* up to so many rows take that route; at most COLLECT */
 
     int64_t unit;  /* packed rows are padded with zero rows to a multiple of this, which divides COLLECT */
     int64_t step;  /* columns are padded with zeros to a multiple of this, which divides STEP */

@@ -61,7 +61,7 @@ static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 const tsr_linear_kernel tsr_linear_avx512 = {
     .type = TYPE,
     .few = {few_f32, few_bf16, few_f16, few_fp8},
-    .few_rows = NX,
+    .few_rows = TSR_LINEAR_COLLECT,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,

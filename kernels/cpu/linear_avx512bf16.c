@@ -7,7 +7,7 @@
 #include "kernels/cpu/linear_rows.h"
 #include "kernels/cpu/linear_zmm.h"
 
-enum { STEP = 32, NX = 6, NW = 4, PANEL = 128, PASS = 192, FP8_NX = 2 };
+enum { STEP = 32, NX = 6, NW = 4, PANEL = 128, PASS = 192, FP8_NX = 4 };
 #define TYPE TSR_BF16
 
 typedef uint16_t elem;
@@ -115,7 +115,9 @@ INLINE void fp8_tiles(float *sums, int64_t ld, const elem *x, int64_t x_stride, 
     int64_t i = 0;
     for (; i + FP8_NX <= n_x; i += FP8_NX)
         fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, n, begin, ahead, t);
-    for (; i < n_x; i++)
+    for (; i + 2 <= n_x; i += 2)
+        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, n, begin, ahead, t);
+    if (i < n_x)
         fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, n, begin, ahead, t);
 }
 
@@ -159,7 +161,7 @@ static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 const tsr_linear_kernel tsr_linear_avx512bf16 = {
     .type = TYPE,
     .few = {[TSR_BF16] = few_bf16, [TSR_FP8] = few_fp8},
-    .few_rows = NX,
+    .few_rows = TSR_LINEAR_COLLECT,
     .unit = 1,
     .step = STEP,
     .panel = PANEL,
