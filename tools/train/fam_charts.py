@@ -75,7 +75,7 @@ def _title_c(r, d, p, f, size):
     what = W.MEASURE.pick(r)
     if not r.p(.88):
         return None, what, 8.0
-    t = what + r.choice(["", f" {W.year(r)}", f" by {r.choice(['region', 'month', 'product', 'team', 'country', 'category'])}", f" in {W.CITY.pick(r)}", f" ({r.choice(W.UNIT)})"])
+    t = W.heading(r, what) if r.p(.5) else what + r.choice(["", f" {W.year(r)}", f" by {r.choice(['region', 'month', 'product', 'team', 'country', 'category'])}", f" in {W.CITY.pick(r)}", f" ({r.choice(W.UNIT)})"])
     b = sibling(f, "bold") if r.p(.5) else f
     k = p.fit(t, b, size * r.uniform(1.1, 1.35), p.w - 12)
     mid = r.p(.75)
@@ -112,6 +112,31 @@ def _legend(r, p, f, size, names, colors, rgb, x, y, horizontal, room):
             y += size * 1.5
 
 
+def _inner_legend(r, p, f, size, names, rgb, ax_box, kind):
+    """A legend inside the plot area, in one of its upper corners; rows or one line. Returns the height it takes."""
+    x0, y0, x1, y1 = ax_box
+    wide = max(p.width(s, f, size) for s in names)
+    right = r.p(.5)
+    one = len(names) > 1 and sum(p.width(s, f, size) + size * 3.6 for s in names) < (x1 - x0) * .9 and r.p(.5)
+    x = (x0 + x1) / 2 - sum(p.width(s, f, size) + size * 3.6 for s in names) / 2 if one else (x1 - wide - size * 3.4 if right else x0 + size)
+    y = y0 + size * 1.3
+    before = r.p(.5)
+    for s, c in zip(names, rgb):
+        w = p.width(s, f, size)
+        tx, sx = (x if one else x + wide - w, x + (w if one else wide) + size * .5) if before else (x + size * 2.2, x)
+        p.text(tx, y, s, f, size)
+        if kind == "bar":
+            p.rect(sx, y - size * .7, size * 1.8, size * .7, fill=c, line=p.ink if r.p(.5) else None, lw=.8)
+        else:
+            p.line(sx, y - size * .35, sx + size * 1.9, y - size * .35, c, 2)
+            p.circle(sx + size * .95, y - size * .35, 2.5, fill=c)
+        if one:
+            x += w + size * 3.6
+        else:
+            y += size * 1.35
+    return size * 1.5 * (1 if one else len(names))
+
+
 def _common(r, d, title, xl, yl):
     d.ask(r.say("What is the title?", "What is the title of the chart?", "Read the title.", "Title?"), title or "not shown")
     d.ask(r.say("What is the label of the y axis?", "What does the y axis show?", "y axis label?"), yl or "not shown")
@@ -135,7 +160,7 @@ def bar(r, w, h):
     cats = _cats(r, n)
     series = []
     while len(series) < ns:
-        s = W.SERIES.pick(r)
+        s = W.series_name(r)
         if s not in series:
             series.append(s)
     vals = [_values(r, n)]
@@ -154,7 +179,8 @@ def bar(r, w, h):
     tot = [sum(v[i] for v in vals) for i in range(n)] if stacked else [max(v[i] for v in vals) for i in range(n)]
     vmax = max(tot) * (1.06 if labels else 1.0)
     left, bottom, right = 8.0, h - 6.0, w - 8.0
-    if ns > 1:
+    inside = ns > 1 and r.p(.35)
+    if ns > 1 and not inside:
         lw = sum(p.width(s, f, size) + size * 2 for s in series)
         if lw < w - 20:
             _legend(r, p, f, size, series, colors, rgb, max(8, (w - lw) / 2), y + size, True, 0)
@@ -181,12 +207,18 @@ def bar(r, w, h):
         left += p.width(fmt(int(vmax)), f, size) + 9
         k = size
     y += size * .6
+    if inside and not horizontal:
+        vmax *= 1 + (size * 1.5 * ns) / max(40, bottom - y)
+    elif inside:
+        vmax *= 1.6
     ax = Axes(r, p, f, size * .95, (left, y, right, bottom), 0, vmax, horizontal, r.p(.6))
     ax.draw(shade)
+    if inside:
+        _inner_legend(r, p, f, size, series, rgb, (left, y, right, bottom), "bar")
     span = (bottom - y) if horizontal else (right - left)
     slot = span / n
     bw = slot * r.uniform(.5, .85)
-    turn = False
+    outline = r.p(.25)
     for i, c in enumerate(cats):
         mid = (y if horizontal else left) + slot * (i + .5)
         if horizontal:
@@ -204,7 +236,7 @@ def bar(r, w, h):
                 a0, a1, t = 0, v, bw / ns
                 o = mid - bw / 2 + j * t
             q0, q1 = ax.pos(a0), ax.pos(a1)
-            edge = None
+            edge = p.ink if outline else None
             if horizontal:
                 p.rect(q0, o, q1 - q0, t, fill=col, line=edge)
             else:
@@ -295,7 +327,7 @@ def _captions(r, d, kind, title, cats, v, series, out):
 def line(r, w, h):
     d, p, f, size, shade = _frame(r, "line chart", w, h)
     title, what, y = _title_c(r, d, p, f, size)
-    n = r.randint(4, 5 if w < 300 else 10)
+    n = r.randint(4, 5 if w < 300 else 12)
     ns = r.choice([1, 1, 2, 3])
     k = r.randrange(4)
     if k == 0:
@@ -311,7 +343,7 @@ def line(r, w, h):
         xs = [str(o * i) for i in range(n)]
     series = []
     while len(series) < ns:
-        s = W.SERIES.pick(r)
+        s = W.series_name(r)
         if s not in series:
             series.append(s)
     base = _values(r, n)
@@ -326,12 +358,13 @@ def line(r, w, h):
     labels = ns == 1 and r.p(.6)
     colors = _colors(r, ns, ["yellow"] + (["gray"] if sum(p.ink) > 1.5 else []))
     rgb = [named(r, c, .05) for c in colors]
-    xl = r.choice(["Year", "Month", "Day", "Week", "Time", "Round"]) if r.p(.45) else None
+    xl = (r.choice(["Year", "Month", "Day", "Week", "Time", "Round"]) if r.p(.6) else f"{r.choice(['week', 'day', 'month', 'hour'])} of {W.year(r)}" if r.p(.5) else W.phrase(r, 1, 2)) if r.p(.5) else None
     yl = r.choice([what, r.choice(W.UNIT)]) if r.p(.45) else None
     left, bottom, right = 8.0, h - 6.0, w - 14.0
-    if ns > 1 or r.p(.25):
-        for s, c in zip(series, rgb):
-            pass
+    inside = r.p(.4) and (ns > 1 or r.p(.25))
+    if inside:
+        legend = True
+    elif ns > 1 or r.p(.25):
         x = 10.0
         for s, c in zip(series, rgb):
             if x + p.width(s, f, size) + size * 2.6 > w and x > 10:
@@ -352,10 +385,14 @@ def line(r, w, h):
     allv = [x for v in vals for x in v]
     lo = 0 if r.p(.7) or min(allv) < .3 * max(allv) else min(allv) * .9
     hi = max(allv) * (1.1 if labels else 1.02)
+    if inside:
+        hi += (hi - lo) * min(.6, size * 1.5 * ns / max(40, bottom - y))
     left += max(p.width(fmt(int(hi)), f, size), p.width("0.5", f, size)) + 9
     y += size * .8
     ax = Axes(r, p, f, size * .95, (left, y, right, bottom), lo, hi, False, r.p(.6))
     ax.draw(shade)
+    if inside:
+        _inner_legend(r, p, f, size, series, rgb, (left, y, right, bottom), "line")
     pad = r.choice([0, 10])
     px = [left + pad + (right - left - 2 * pad) * i / (n - 1) for i in range(n)]
     step = px[1] - px[0]
@@ -383,6 +420,9 @@ def line(r, w, h):
                 p.text(px[i], ax.pos(vals[0][i]) - 5, s, f, ls, align=.5)
     p.line(left, y, left, bottom, lw=1)
     p.line(left, bottom, right, bottom, lw=1)
+    if r.p(.4):
+        p.line(right, y, right, bottom, lw=1)
+        p.line(left, y, right, y, lw=1)
     for _ in range(3):
         j, i = r.randrange(ns), r.randrange(0, n, skip)
         a = fmt(vals[j][i]) if i in shown else _bound(vals[j][i])

@@ -29,7 +29,8 @@ def field(d, names, value):
     d.used.update(names)
 
 
-ASK = ("What is the {}?", "{}?", "Which {} is given?", "Tell me the {}.", "Read the {}.", "What is the {} here?", "Give me the {}.")
+ASK = ("What is the {}?", "{}?", "Which {} is given?", "Tell me the {}.", "Read the {}.", "What is the {} here?", "Give me the {}.", "What's the {}?", "Find the {}.",
+       "{}", "What does it say for {}?", "Can you read the {}?", "Please give the {}.", "I need the {}.", "Extract the {}.", "Look up the {}.", "Show me the {}.", "What {} is shown?")
 
 
 def receipt(r, w, h):
@@ -49,6 +50,9 @@ def receipt(r, w, h):
         if r.p(.6):
             v = r.uniform(.2, .7)
             p.rect(0, 0, w, h, fill=(v, v * r.uniform(.8, 1), v * r.uniform(.7, 1)))
+            if r.p(.4):
+                from fam_text import _fractal
+                _fractal(r, p, 0)
             p.rect(x0 - 8, 4, x1 - x0 + 16, h - 8, fill=(.98, .98, .96))
             p.ink = (.1, .1, .1)
     lead = size * 1.25
@@ -129,7 +133,7 @@ def receipt(r, w, h):
         put(addr)
     if phone:
         put(r.choice(["Tel. ", "Tel: ", "Phone ", ""]) + phone)
-    dt = date + ((" " + time) if has_time else "")
+    dt = date + ((r.choice([" ", "  "]) + time) if has_time else "") + (f"  {r.choice(['Till', 'Pos', 'Op.', 'Desk'])} {r.randint(1, 12)}" if r.p(.15) else "")
     foot = held or r.p(.2)
     if not foot:
         pair(date, time) if has_time and r.p(.4) else put(r.choice(["", "", "Date: "]) + dt)
@@ -138,27 +142,38 @@ def receipt(r, w, h):
     bar()
     for g, q, v in items:
         label = g if qty_style == "none" else (f"{q} x {g}" if qty_style == "x" else f"{q} {g}" if qty_style == "pre" else f"{g} x{q}")
+        if r.p(.12):
+            label += r.choice([" 500 g", " 1 kg", " 250 g", " 1 l", " 0.5 l", " 6 pcs", " 2x"])
         if qty_style == "none" and q > 1:
             label = f"{g} x{q}" if r.p(.5) else f"{q} x {g}"
         pair(label, m(v))
     bar()
     if has_tax:
-        pair(r.choice(["Subtotal", "Sub-total", "Net"]), m(sub))
-        pair(r.choice(["Tax", "VAT", "Sales tax", "MwSt"]), m(tax))
+        pair(r.choice(["Subtotal", "Sub-total", "Net", "SUBTOTAL"]), m(sub))
+        pair(r.choice(["Tax", "VAT", "Sales tax", "MwSt", f"VAT {r.randint(5, 25)}%", f"Tax {r.randint(5, 12)}%"]), m(tax))
     tk = size * r.choice([1, 1, 1.2, 1.35])
     pair(total_name, m(total, r.p(.4)) if m.where == "none" else m(total), b, p.fit(total_name + "  " + m(total, True), b, tk, x1 - x0))
     shown_total = m(total)
     card = None
     pay = None
+    given = None
     if has_card:
         pay = r.choice(["VISA", "Mastercard", "Cash", "Debit card", "Maestro", "AMEX"])
         if pay == "Cash":
-            pair(pay, m(total))
+            given = -(-total // 500) * 500 + r.choice([0, 0, 500, 1000]) if r.p(.75) else total
+            pair(r.choice(["Cash", "CASH", "Cash paid", "Given"]), m(given))
+            if given > total and r.p(.85):
+                pair(r.choice(["Change", "CHANGE", "Back", "Change due"]), m(given - total))
+                field(d, ["change"], m(given - total))
+            field(d, ["cash", "cash paid"], m(given))
         else:
             card = f"{r.randint(0, 9999):04d}"
             put(pay + " " + r.choice(["****", "**** **** ****", "xxxx", "...."]) + " " + card, al=0, xx=x0)
     if foot:
         put(dt)
+    if no is None and y < h - 6 and r.p(.15):
+        no = W.code(r, r.randint(4, 7))
+        put(r.choice(["No. ", "Receipt no. ", "Bon "]) + no)
     if has_thanks and y < h - 6:
         put(r.choice(["Thank you!", "Thank you for your visit", "Please come again", "THANK YOU", "Have a nice day!", "See you soon"]))
     field(d, ["vendor", "shop", "store", "merchant"], vendor)
@@ -534,7 +549,7 @@ def table(r, w, h):
     y = mg
     title = None
     if r.p(.5):
-        title = W.MEASURE.pick(r) + " by " + r.choice(["region", "month", "year", "product", "team", "country"])
+        title = W.heading(r, W.MEASURE.pick(r)) if r.p(.5) else W.MEASURE.pick(r) + " by " + r.choice(["region", "month", "year", "product", "team", "country"])
         p.text(mg, y + size * 1.3, title, sibling(f, "bold"), p.fit(title, b, size * 1.3, w - 2 * mg))
         y += size * 2.3
     nr = max(1, min(r.randint(2, 8), int((h - y - 4) / rh) - 1))

@@ -4,7 +4,10 @@ from draw import NAMED, Pic, font, named, paper, sibling
 
 ORD = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 READ = ("Read the text.", "What does the text say?", "Transcribe the text.", "What is written here?", "Read everything in the picture.",
-        "Write down all the text you see.", "What text is in this image?", "OCR this image.", "Please read this.", "Copy the text.")
+        "Write down all the text you see.", "What text is in this image?", "OCR this image.", "Please read this.", "Copy the text.",
+        "Read it.", "Read this.", "Read this image.", "Read the page.", "Read out the text.", "Give me the text.", "Extract the text.", "Extract all text.", "Return the text.", "Print the text.",
+        "Type out what it says.", "What does it say?", "What's written there?", "What words are in the picture?", "Text only, please.", "Convert the image to text.", "Run OCR.", "Recognize the text.",
+        "Tell me what is written.", "Show me the text of this page.", "Full text?", "Transcription, please.", "Transcribe.", "Transcribe this image.", "Write out the text line by line.")
 
 
 class Doc:
@@ -232,6 +235,11 @@ def sign(r, w, h):
                           ["Track " + str(r.randint(1, 24)), W.CITY.pick(r)], ["Now serving", str(r.randint(1, 300))], [str(r.randint(1, 100)) + "%"], ["Welcome", W.name(r)]])
     else:
         texts = [W.line(r, 18) for _ in range(r.randint(1, 3))]
+    if kind in ("sign", "street sign") and r.p(.4):
+        more = [r.choice(["Parking ", "Gate ", "Exit ", "Platform ", "Dock ", "Level "]) + W.code(r, 2)[:3], W.SHOPWORD.pick(r) + " " + r.choice(["Terminal", "Station", "Park", "Beach", "Museum", "Center", "Hospital"]),
+                f"{r.randint(1, 99) * 50} m", f"No entry after {r.randint(18, 23)}:00", f"{r.randint(1, 40)} km", W.CITY.pick(r), W.time_(r) + " - " + W.time_(r)]
+        texts = r.sample(more, r.randint(2, 4))
+        kind = r.choice(["sign", "road sign", "street sign"])
     if r.p(.3):
         texts = [t.upper() for t in texts]
     bw, bh = w * r.uniform(.7, .92), min(h * .8, len(texts) * h * r.uniform(.22, .38))
@@ -242,9 +250,14 @@ def sign(r, w, h):
     p.rect(x0, y0, bw, bh, fill=b, line=fgc if r.p(.5) else None, lw=r.uniform(1.5, 4), radius=r.choice([0, 0, 6, 14]))
     row = bh / len(texts)
     base = min(row * .6, 52)
+    flush = r.p(.25)
     for i, t in enumerate(texts):
         sz = p.fit(t, f, base * (1 if i == 0 else r.uniform(.65, 1)), bw * .88, 8)
-        p.text(cx, y0 + row * (i + .5) + sz * .35, t, f, sz, fgc, .5)
+        e = p.text(x0 + bw * .06 if flush else cx, y0 + row * (i + .5) + sz * .35, t, f, sz, fgc, 0 if flush else .5)
+        if flush and i == len(texts) - 1 and x0 + bw - e > sz * 2.2 and r.p(.5):      # an arrow
+            ax, ay = x0 + bw - sz * .5, y0 + row * (i + .5)
+            p.line(ax - sz * 1.2, ay, ax - sz * .3, ay, fgc, sz * .2)
+            p.poly([(ax, ay), (ax - sz * .45, ay - sz * .35), (ax - sz * .45, ay + sz * .35)], fgc)
     d.read = "\n".join(texts)
     one = " ".join(texts)
     d.ask(r.say("What does the sign say?", "Read the sign.", "What is written on the sign?", "What is the text on it?"), one)
@@ -288,7 +301,64 @@ def _backdrop(r, p):
         p.rect(0, 0, w, h, fill=(v, v, v))
 
 
-def _fractal(r, p):
+def diagram(r, w, h):
+    """Boxes with words and arrows between them."""
+    ground, ink = paper(r) if r.p(.4) else ((1, 1, 1), (0, 0, 0))
+    p = Pic(r, w, h, _scale(r), ground)
+    p.ink = ink
+    f = font(r)
+    down = h > w * .8
+    n = r.randint(2, 5)
+    size = min(24, (h if down else w) / n / (3.2 if down else 6))
+    size = max(11.5, size * r.uniform(.75, 1.1))
+    names = []
+    while len(names) < n:
+        s = W.title_case(W.phrase(r, 1, 2)) if r.p(.7) else W.SERVICE.pick(r)
+        if s not in names:
+            names.append(s)
+    col = named(r, r.choice(list(NAMED)), .1)
+    fill = None if r.p(.4) or sum(ink) > 1.5 else tuple(.75 + .25 * v for v in col)
+    shape = r.choice(["box", "round", "oval"])
+    y0, title = 6.0, None
+    if r.p(.3):
+        title = W.title_case(W.phrase(r, 1, 3))
+        k = p.fit(title, f, size * 1.3, w - 12)
+        p.text(w / 2, y0 + k, title, f, k, align=.5)
+        y0 += k * 1.7
+    step = ((h - y0 - 6) if down else (w - 12)) / n
+    last = None
+    for i, s in enumerate(names):
+        if down:
+            bw, bh = min(w - 20, p.width(s, f, size) + size * 2.4), min(size * 2.2, step * .62)
+            cx, cy = w / 2, y0 + step * (i + .5)
+        else:
+            bw, bh = step * .74, size * 2.4
+            cx, cy = 6 + step * (i + .5), y0 + (h - y0) / 2
+        k = p.fit(s, f, size, bw - 8, 8)
+        p.rect(cx - bw / 2, cy - bh / 2, bw, bh, fill, ink, 1.2, 0 if shape == "box" else 6 if shape == "round" else bh / 2)
+        p.text(cx, cy + k * .35, s, f, k, align=.5)
+        if last:
+            a, b = ((cx, last[1] + last[3] / 2), (cx, cy - bh / 2)) if down else ((last[0] + last[2] / 2, cy), (cx - bw / 2, cy))
+            p.line(*a, *b, lw=1.3)
+            q = 5
+            p.poly([b, (b[0] - q, b[1] - q * 1.6), (b[0] + q, b[1] - q * 1.6)] if down else [b, (b[0] - q * 1.6, b[1] - q), (b[0] - q * 1.6, b[1] + q)], ink)
+        last = (cx, cy, bw, bh)
+    d = Doc("diagram", p)
+    d.read = "\n".join(([title] if title else []) + names)
+    d.ask(r.say("What kind of picture is this?", "What is this?", "What type of image is it?", "Which kind of figure is this?"), "diagram")
+    d.ask(r.say("How many boxes are there?", "Count the boxes.", "How many steps does it have?"), n)
+    i = r.randrange(n - 1)
+    d.ask(r.say(f"What follows {names[i]}?", f"Which box comes after {names[i]}?", f"Where does the arrow from {names[i]} lead?"), names[i + 1])
+    d.ask(r.say("What is the first box?", "Where does it begin?", "Which step is first?"), names[0])
+    d.ask(r.say("What is the last box?", "Where does it end?", "Which step is last?"), names[-1])
+    d.ask(r.say("List the boxes.", "Name the steps.", "What are the boxes?"), ", ".join(names))
+    d.ask(r.say("What is the title?", "Title?", "Read the title."), title or "not shown")
+    t = f' titled "{title}"' if title else ""
+    d.captions = [f"A diagram{t} with {n} boxes: {', '.join(names)}.", f"A flow chart{t} from {names[0]} to {names[-1]} in {n} steps.", f"A diagram{t} of {n} boxes joined by arrows, from {names[0]} to {names[-1]}."]
+    return d
+
+
+def _fractal(r, p, shapes=6):
     """Coloured noise with a natural spectrum, and a few soft shapes: nothing that has a name."""
     import cv2
     import numpy as np
@@ -310,7 +380,7 @@ def _fractal(r, p):
     out = np.frombuffer(p.surface.get_data(), np.uint8).reshape(h, p.surface.get_stride() // 4, 4)
     out[:, :w, :3] = (255 * np.clip(x, 0, 1)).astype(np.uint8)
     p.surface.mark_dirty()
-    for _ in range(r.randint(0, 6)):
+    for _ in range(r.randint(0, shapes)):
         v = tuple(r.random() for _ in "rgb")
         p.c.set_source_rgba(*v, r.uniform(.3, .9))
         cx, cy, q = r.uniform(0, p.w), r.uniform(0, p.h), r.uniform(.1, .5) * p.w

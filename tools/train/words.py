@@ -99,6 +99,8 @@ Members,Tickets,Votes,Students,Patients,Production,Demand,Income,Budget,Traffic,
 UNIT = ["units", "thousands", "kg", "tons", "km", "hours", "USD", "EUR", "million", "MW", "mm", "points", "%"]
 SERIES = _split("""2021,2022,2023,2024,2025,Plan,Actual,Budget,Forecast,Men,Women,Online,In store,Product A,Product B,Product C,Team A,Team B,
 Group 1,Group 2,Group 3,Model X,Model Y,Before,After,Import,Export,Urban,Rural,Adults,Children,Basic,Pro,Day,Night""")
+PLACES = _split("museums,shops,towns,schools,offices,teams,countries,regions,halls,stations,plants,lines,brands,classes,years,clubs,farms,ports,routes,stores")
+PER = _split("per week,per month,per year,per day,per hour,per person,by quarter,by year,over time,last week,this year,since 2010,in percent,at noon,on weekdays")
 MONTHS = "January February March April May June July August September October November December".split()
 WORDS = Pool(_file("words.txt"))
 COMMON = Pool([w for w in _file("common.txt") if len(w) > 1])
@@ -138,6 +140,41 @@ def street(r):
 
 def word(r):
     return (WORDS if r.p(.6) else COMMON).pick(r)
+
+
+def heading(r, what):
+    """A title of a chart or table in free form."""
+    k = r.randrange(9)
+    if k == 0:
+        return f"{what} in {CITY.pick(r)} and {CITY.pick(r)}" + (f" ({r.choice(UNIT)} {PER.pick(r)})" if r.p(.5) else "")
+    if k == 1:
+        return f"{what} {PER.pick(r)}, {r.choice(['two', 'three', 'four', 'all', 'some'])} {PLACES.pick(r)}"
+    if k == 2:
+        return f"{what} of {PLACES.pick(r)} {PER.pick(r)}"
+    if k == 3:
+        return title_case(phrase(r, 2, 4))
+    if k == 4:
+        return f"{what} and {MEASURE.pick(r).lower()}, {year(r)}"
+    if k == 5:
+        return f"{what} {year(r) - 4}-{r.randint(1996, 2030)}"
+    if k == 6:
+        return f"{word(r).capitalize()} {what.lower()} at {SHOPWORD.pick(r)} {SHOPKIND.pick(r)}"
+    if k == 7:
+        return f"Figure {r.randint(1, 20)}: {what} {PER.pick(r)}"
+    return f"{what} ({r.choice(UNIT)})" + (f", {CITY.pick(r)}" if r.p(.5) else "")
+
+
+def series_name(r):
+    k = r.random()
+    if k < .45:
+        return SERIES.pick(r)
+    if k < .6:
+        return CITY.pick(r)
+    if k < .75:
+        return SHOPWORD.pick(r) + " " + SHOPKIND.pick(r)
+    if k < .85:
+        return GOODS.pick(r)
+    return word(r).capitalize()
 
 
 def year(r):
