@@ -208,6 +208,11 @@ class Loader:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+def side_of(path):
+    """What the BF16 shards do not hold, or None."""
+    return torch.load(f"{path}/side.pt", map_location="cpu") if os.path.exists(f"{path}/side.pt") else None
+
+
 class Trainer:
     def __init__(self, a):
         self.a = a
@@ -243,12 +248,13 @@ class Trainer:
     def resume(self, path):
         net, _ = export.load(path)
         state = net.state_dict()
-        side = torch.load(f"{path}/side.pt", map_location="cpu")
-        state.update(side["small"])
+        side = side_of(path)
+        if side:
+            state.update(side["small"])
+            self.aux.load_state_dict(side["aux"])
+            self.step, self.count = side["step"], side["count"]
         self.net.load_state_dict(state)
-        self.aux.load_state_dict(side["aux"])
-        self.step, self.count = side["step"], side["count"]
-        print("resumed at step", self.step, "progress", side["p"], flush=True)
+        print(f"resumed at step {self.step}, progress {side['p']}" if side else "resumed without side.pt: a new auxiliary head", flush=True)
 
     def save(self, path):
         os.makedirs(path, exist_ok=True)
@@ -439,7 +445,7 @@ def main():
     a.compile = a.compile or ("none" if a.cpu else "inductor")
     os.makedirs(a.out, exist_ok=True)
     random.seed(a.seed)
-    side = torch.load(f"{a.resume}/side.pt", map_location="cpu") if a.resume else None
+    side = side_of(a.resume) if a.resume else None
     start = (side["step"] * 1000 + 10 ** 6) if side else 0
     loader = Loader(a.rows, a.workers, a.slots, start, a.val, not a.cpu)
     if a.cpu:
