@@ -26,6 +26,6 @@ bytes=$(du -cb "$folder"/* | tail -n 1 | cut -f 1)
 echo "$bytes bytes"
 [ "$bytes" -le $((12 << 20)) ] || complain "$bytes bytes are more than 12 MiB"
 
-"$folder/tessera" caption -m assets/default-model tests/vectors/models/chat-a/expect/png.png | grep -q . ||
+"$folder/tessera" caption -m tests/placeholder tests/vectors/models/chat-a/expect/png.png | grep -q . ||
     complain "the caption is empty"
 exit $bad

@@ -15,6 +15,6 @@ for op in $("$build/tests/kernels/kernels" --list | awk '{ print $1 }'); do
 done
 
 picture=tests/vectors/models/chat-a/expect/png.png
-caption=$(westmere "$build/apps/tessera" caption -n 8 --max-tiles 1 "$picture")
+caption=$(westmere "$build/apps/tessera" caption -m tests/placeholder -n 8 --max-tiles 1 "$picture")
 echo "$picture:$caption"
 [ -n "$caption" ]

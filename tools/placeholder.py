@@ -1,6 +1,6 @@
-"""Writes assets/default-model: a tiny checkpoint of random weights that stands in until a trained one is shipped.
+"""Writes tests/placeholder: a tiny checkpoint of random weights that stands in until a trained one is shipped.
 
-    python tools/placeholder.py assets/default-model
+    python tools/placeholder.py tests/placeholder
 
 Its form (config keys, tensor names, tokenizer, prompt format) is that of the model it stands in for; its sizes are
 small, its words mean nothing, and config.json says "tessera_placeholder": true, which the program repeats on stderr.

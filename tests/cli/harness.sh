@@ -10,6 +10,7 @@ code= failures=0
 picture=tests/vectors/models/chat-a/expect/png.png
 upright=tests/vectors/images/exif-1.jpg
 words=tests/vectors/models/chat-a # a checkpoint that goes on for as long as it may
+random=tests/placeholder          # a checkpoint of random weights that says so, and stops early
 
 complain() {
     echo "line ${BASH_LINENO[${#BASH_LINENO[@]} - 2]}: $1"

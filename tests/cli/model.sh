@@ -1,15 +1,17 @@
 # tests/cli/model.sh: finding a model, saying what it is, and what it takes.
 . "$(dirname "$0")/harness.sh" "$1"
 
-run info; gives 0; says "random weights"; says "parameters"; says "M*-M-"
-run info --json; gives 0
+run info; gives 0; says "Reads simple pictures"; says "19678656 in"; says "M*-M*-M*-M-"
+run info --json; gives 0; json '(.placeholder | not) and .vision and .tile_size == 224'
+run info -m $random; gives 0; says "random weights"; says "parameters"; says "M*-M-"
+run info --json -m $random; gives 0
 json '.placeholder and .vision and (.id | test("^[0-9a-f]{64}$")) and .parameters > 0 and .tile_size == 224'
 quick=$(jq -r .id <"$tmp/out")
-run info --json --hash; gives 0
+run info --json --hash -m $random; gives 0
 [ "$(jq -r .id <"$tmp/out")" != "$quick" ] || complain "--hash gives the quick id"
 
 # A copy has the same id; one changed weight has another full hash.
-cp -r assets/default-model "$tmp/copy"
+cp -r $random "$tmp/copy"
 run info --json -m "$tmp/copy"; gives 0; json ".id == \"$quick\""
 run info --json --hash -m "$tmp/copy"; before=$(jq -r .id <"$tmp/out")
 printf 'x' | dd of="$tmp/copy/model.safetensors" bs=1 seek=300001 conv=notrunc status=none

@@ -2,7 +2,7 @@
 . "$(dirname "$0")/harness.sh" "$1"
 
 text='Describe this image: "naïve" café 東京 🙂 12345  two spaces'
-for model in assets/default-model $words; do
+for model in assets/default-model $random $words; do
     run tokenize -m $model -p "$text"; gives 0; has_lines 1
     json 'type == "array" and all(type == "number") and length > 10'
     cp "$tmp/out" "$tmp/ids"

@@ -50,7 +50,8 @@ static void put_on_grid(kt *t, tsr_view x, float scale)
 
 static void run(kt *t)
 {
-    int64_t rows = kt_model(t, kt_pick(t, 0, 1, 2, 3, 4, 5, 8, 16, 33, 65, 128, 257), 1, 1, 1, 512, 512, 1025);
+    int64_t rows =
+        kt_model(t, kt_pick(t, 0, 1, 2, 3, 4, 5, 8, 16, 33, 65, 128, 257), 1, 1, 1, 512, 512, 1025);
     int64_t n_in =
         kt_model(t, kt_pick(t, 1, 7, 64, 80, 129, 256, 588, 1000, 2100), 4096, 4096, 4096, 4096, 4096, 1024);
     int64_t n_out = kt_model(t, kt_pick(t, 1, 2, 15, 64, 65, 129, 200), 8192, 8192, 8192, 4096, 4096, 4096);

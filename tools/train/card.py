@@ -13,11 +13,11 @@ def cell(d, f, k, percent=True):
 
 
 def main():
-    test, held, phrasing, blank = (json.load(open(p)) for p in sys.argv[1:])
-    print("| family | fields, known resources | fields, held out | fields, unseen phrasings | fields, held out, blank picture | most frequent answer |\n| --- | --- | --- | --- | --- | --- |")
+    test, held, phrasing, blank, shuffled = (json.load(open(p)) for p in sys.argv[1:])
+    print("| family | fields, known resources | fields, held out | fields, unseen phrasings | held out, blank picture | held out, another picture | most frequent answer |\n| --- | --- | --- | --- | --- | --- | --- |")
     for f in ROWS:
-        print(f"| {f} | {cell(test, f, 'field')} | {cell(held, f, 'field')} | {cell(phrasing, f, 'field')} | {cell(blank, f, 'field')} | {100 * held['most_frequent_answer'][f]:.0f} |")
-    print(f"| **all** | {cell(test, '', 'field')} | {cell(held, '', 'field')} | {cell(phrasing, '', 'field')} | | |")
+        print(f"| {f} | {cell(test, f, 'field')} | {cell(held, f, 'field')} | {cell(phrasing, f, 'field')} | {cell(blank, f, 'field')} | {cell(shuffled, f, 'field')} | {100 * held['most_frequent_answer'][f]:.0f} |")
+    print(f"| **all** | {cell(test, '', 'field')} | {cell(held, '', 'field')} | {cell(phrasing, '', 'field')} | | | |")
     print("\n| measure | known resources | held out | unseen phrasings |\n| --- | --- | --- | --- |")
     for k, n in (("absent", "`not shown` where it is due"), ("said_absent", "`not shown` is right when said"), ("cer", "reading: character error rate, all text families"), ("lines", "reading: exact lines"),
                  ("json_ok", "JSON parses"), ("json_keys", "JSON has the asked keys in order"), ("json_field", "JSON fields exact"), ("caption_true", "captions in which every number and name is in the picture"),
