@@ -4,7 +4,7 @@
 static void run(kt *t)
 {
     tsr_heads h = kt_heads(t);
-    kt_step_opts o = kt_step_draw(t, kt_pick(t, 4, 16, 24));
+    kt_step_opts o = kt_step_long(t);
     o.page_tokens = kt_model(t, kt_pick(t, 1, 4, 16), 256);
     kt_steps k = kt_step(t, o);
     tsr_dtype kv = (tsr_dtype)kt_model(t, kt_flt(t), TSR_BF16);

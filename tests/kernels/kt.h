@@ -70,7 +70,7 @@ kt_tol kt_sum(int64_t n);  /* one sum of n products in f32, then one rounding */
 kt_tol kt_bf16(int64_t n); /* the same, with one factor of each product rounded to bf16 */
 kt_tol kt_fp8(int64_t n);  /* the same, with one factor rounded to E4M3 */
 kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type); /* softmax over n keys */
-kt_tol kt_scan(int64_t d_state, int64_t n, double exponent);                 /* n steps of the recurrence */
+kt_tol kt_scan(const tsr_mixer *m, int64_t n, double exponent);              /* n steps of the recurrence */
 kt_tol kt_group(kt_tol tol, int64_t group);
 kt_tol kt_worse(kt_tol a, kt_tol b); /* both errors together */
 
@@ -174,6 +174,9 @@ kt_steps kt_step(kt *t, kt_step_opts o);
 
 /* Steps with a few sequences, or none; at the model's sizes one sequence decodes, then one prompt of 512. */
 kt_step_opts kt_step_draw(kt *t, int64_t chunk);
+
+/* The same with some contexts of several hundred tokens, as attention splits them. */
+kt_step_opts kt_step_long(kt *t);
 
 /* One sequence in one call, and the same cut in two. */
 typedef struct kt_split {

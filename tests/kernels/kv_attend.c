@@ -4,7 +4,7 @@
 static void run(kt *t)
 {
     tsr_heads h = kt_heads(t);
-    kt_step_opts o = kt_step_draw(t, kt_pick(t, 4, 16, 24));
+    kt_step_opts o = kt_step_long(t);
     o.page_tokens = kt_model(t, kt_pick(t, 1, 4, 16), 256);
     if (t->bench < 0 && kt_chance(t, 10)) { /* a context in several pieces */
         h = (tsr_heads){4 * h.n_kv, h.n_kv, 16, 0.25f};

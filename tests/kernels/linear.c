@@ -50,12 +50,16 @@ static void put_on_grid(kt *t, tsr_view x, float scale)
 
 static void run(kt *t)
 {
-    int64_t rows =
-        kt_model(t, kt_pick(t, 0, 1, 2, 3, 4, 5, 8, 16, 33, 65, 128, 257), 1, 1, 1, 512, 512, 1025);
-    int64_t n_in =
-        kt_model(t, kt_pick(t, 1, 7, 64, 80, 129, 256, 588, 1000, 2100), 4096, 4096, 4096, 4096, 4096, 1024);
-    int64_t n_out = kt_model(t, kt_pick(t, 1, 2, 15, 64, 65, 129, 200), 8192, 8192, 8192, 4096, 4096, 4096);
-    if (t->bench < 0 && rows * n_in * n_out > 4000000) rows = 1 + rows % 16;
+    int64_t rows = kt_pick(t, 0, 1, 2, 3, 4, 5, 8, 16, 33, 63, 64, 65, 128, 257);
+    int64_t n_in = kt_pick(t, 1, 7, 64, 80, 129, 256, 588, 1000, 2100);
+    int64_t n_out = kt_pick(t, 1, 2, 15, 64, 65, 129, 200);
+    if (kt_chance(t, 8))
+        rows = kt_int(t, 1, 5), n_in = kt_pick(t, 4096, 21504), n_out = kt_pick(t, 1, 15, 65);
+    if (kt_chance(t, 4)) rows = kt_int(t, 1, 17), n_in = kt_pick(t, 64, 129), n_out = 4096;
+    if (rows * n_in * n_out > 7000000) rows = 1 + rows % 16;
+    rows = kt_model(t, rows, 1, 1, 1, 512, 512, 1025);
+    n_in = kt_model(t, n_in, 4096, 4096, 4096, 4096, 4096, 1024);
+    n_out = kt_model(t, n_out, 8192, 8192, 8192, 4096, 4096, 4096);
     tsr_dtype type = (tsr_dtype)kt_model(t, kt_pick(t, TSR_F32, TSR_BF16, TSR_F16, TSR_FP8, TSR_FP8),
                                          TSR_BF16, TSR_FP8, TSR_F32, TSR_BF16, TSR_FP8, TSR_BF16);
     kt_weight_opts wo = {.type = type, .rows = n_out, .cols = n_in};

@@ -13,6 +13,12 @@ tsr_mixer kt_mixer(kt *t)
     if (t->bench < 0 && m.n_heads * m.head_dim * m.d_state > 40000) m.n_heads = m.n_groups = 1;
     m.conv_width = kt_model(t, kt_pick(t, 4, 4, 4, 2, 3, 1), 4);
     m.chunk = kt_model(t, kt_pick(t, 4, 8, 16, 16, 32), 128);
+    if (kt_chance(t, 10) && t->bench < 0) { /* the model's own chunks, on narrow heads */
+        m.chunk = kt_pick(t, 64, 128, 256);
+        m.n_heads = m.n_groups = kt_int(t, 1, 2);
+        m.head_dim = 16;
+        m.d_state = kt_pick(t, 16, 64);
+    }
     if (t->bench < 0 && kt_chance(t, 5)) { /* chunks that a backend cuts again, in a small layer */
         m.chunk = kt_pick(t, 100, 128, 200);
         m.n_heads = m.n_groups, m.head_dim = 16, m.d_state = 24;

@@ -4,7 +4,7 @@
 static void run(kt *t)
 {
     int64_t rows = kt_model(t, kt_pick(t, 0, 1, 2, 5, kt_int(t, 1, 40)), 1, 1025);
-    int64_t d = kt_model(t, kt_pick(t, 1, 7, 16, 80, 129, 896, 1024, 1280, 4096), 4096, 1024);
+    int64_t d = kt_model(t, kt_pick(t, 1, 7, 16, 80, 129, 896, 1024, 1280, 4096, 8192), 4096, 1024);
     bool centred = kt_chance(t, 50), bias = kt_chance(t, 50), in_place = kt_chance(t, 20);
     tsr_dtype type = (tsr_dtype)kt_model(t, kt_flt(t), TSR_F32);
     kt_rowwise(t, rows);

@@ -52,7 +52,7 @@ static void run_split(kt *t, const tsr_mixer *m)
     int64_t d = tsr_mixer_d(m), rows = kt_int(t, 2, 3 * m->chunk), width = d * m->d_state;
     kt_split s = kt_step_split(t, rows, kt_pick(t, 0, 5, m->chunk), 1);
     operands in = {kt_in(t, TSR_F32, rows, tsr_mixer_d_conv(m)), draw_dt(t, m, TSR_F32, rows), {0}};
-    kt_tol tol = kt_scan(m->d_state, rows, kt_exponent(m, in.dt, &s.whole));
+    kt_tol tol = kt_scan(m, rows, kt_exponent(m, in.dt, &s.whole));
     tol.terms *= 8; /* the row's largest result stands for its terms, which may cancel (mamba_mix) */
     in.state = kt_inout(t, TSR_F32, 3, width, "state", tol);
     tsr_view state2 = kt_inout(t, TSR_F32, 3, width, "state of two", tol);
@@ -82,7 +82,7 @@ static void run(kt *t)
     int64_t d = tsr_mixer_d(&m);
     operands in = {.xbc = kt_in(t, TSR_F32, k.all.n_rows, tsr_mixer_d_conv(&m))};
     in.dt = draw_dt(t, &m, kt_flt(t), k.all.n_rows);
-    kt_tol tol = kt_scan(m.d_state, k.all.max_new, kt_exponent(&m, in.dt, &k.all));
+    kt_tol tol = kt_scan(&m, k.all.max_new, kt_exponent(&m, in.dt, &k.all));
     in.state = kt_inout(t, TSR_F32, k.n_slots, d * m.d_state, "state", tol);
     kt_own(t, in.state, k.slot_owner);
     kt_poison_new(in.state, &k.all);

@@ -30,7 +30,7 @@ static int64_t draw_length(kt *t, const kt_step_opts *o)
 static int64_t draw_pos(kt *t, const kt_step_opts *o, bool decode)
 {
     int64_t c = o->chunk ? o->chunk : 8;
-    int64_t drawn = kt_pick(t, 1, c - 1, c, 3 * c, kt_int(t, 1, o->max_pos));
+    int64_t drawn = kt_pick(t, 1, c - 1, c, 3 * c, o->max_pos, kt_int(t, 1, o->max_pos));
     bool fresh = kt_chance(t, 50);
     if (t->bench >= 0) return decode ? o->max_pos : 0;
     return fresh && !decode ? 0 : at_most(drawn, o->max_pos);
@@ -127,6 +127,15 @@ kt_step_opts kt_step_draw(kt *t, int64_t chunk)
     o.n_prefill = kt_model(t, kt_pick(t, 0, 1, 1, 2, 3), 0, 1);
     o.max_len = kt_model(t, 5 * chunk + 7, 1, 512);
     o.max_pos = kt_model(t, 3 * chunk, 4096);
+    return o;
+}
+
+kt_step_opts kt_step_long(kt *t)
+{
+    kt_step_opts o = kt_step_draw(t, kt_pick(t, 4, 16, 24));
+    if (!kt_chance(t, 20) || t->bench >= 0) return o;
+    o.max_len = 9;
+    o.max_pos = kt_pick(t, 255, 510, 511, 512, 513, 1023, 1500);
     return o;
 }
 
