@@ -48,9 +48,6 @@ typedef struct tsr_linear_kernel {
     int64_t panel; /* weight rows of a task */
     int64_t pass;  /* rows of x per walk over a panel; a multiple of COLLECT */
     int64_t depth; /* columns per piece; a multiple of STEP */
-    int64_t
-        per_dot; /* floats of accumulator per product: [rows of x][panel][per_dot], in an order within groups of
-                      * COLLECT rows that is the kernel's own business */
 
     /* Put columns c0 .. c0 + n of `unit` rows from `row` on, dense in src, into the kernel's own order. NULL:
      * rows lie as they are. */

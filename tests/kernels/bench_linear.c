@@ -258,6 +258,7 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "usage: bench_linear [stream|block] [--threads N]\n"), 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a line at a time into a pipe too: runs are long */
     bench b = {.bytes = (size_t)2304 << 20, .ops = tsr_cpu_ops(tsr_cpu_features())};
     if (tsr_pool_open(&b.pool, threads)) return fprintf(stderr, "%s\n", tsr_message()), 1;
     b.buffer = take(b.bytes);
