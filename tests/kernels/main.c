@@ -123,6 +123,7 @@ int main(int argc, char **argv)
         }
     }
 
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a kernel that crashes must not take earlier lines with it */
     kt_table tables[1 + N_LEVELS];
     int n_tables = fill_tables(tables, level);
     if (level && n_tables == 1) {
