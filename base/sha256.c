@@ -63,6 +63,7 @@ void tsr_sha256_begin(tsr_sha256 *s)
 void tsr_sha256_add(tsr_sha256 *s, const void *data, size_t bytes)
 {
     const unsigned char *from = data;
+    if (!bytes) return; /* data may be NULL then, which memcpy must not see */
     size_t used = s->bytes % 64;
     s->bytes += bytes;
     if (used) {
