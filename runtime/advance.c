@@ -117,7 +117,8 @@ static tsr_status step(tsr_session *s, int64_t n, const image_rows *rows, tsr_lo
         logits = tsr_scratch(q, TSR_F32, filled->n_logits, vocab);
     }
     tsr_lm_forward(e->model->lm, q, logits, rows->view, e->state, filled);
-    if (how) tsr_sample(q, filled, logits);
+    /* Without logits it chooses nothing, but marks what was read as seen, for the repeat penalty. */
+    if (wanted != TSR_LOGITS_ALL) tsr_sample(q, filled, logits);
     st = tsr_queue_sync(q);
     tsr_scratch_release(q, mark);
     tsr_free(all);

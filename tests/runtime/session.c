@@ -194,6 +194,21 @@ static void the_seed_decides_the_text(void **state)
     assert_memory_not_equal(ids[0], ids[2], sizeof ids[0]);
 }
 
+static void the_penalty_knows_what_earlier_steps_read(void **state)
+{
+    const fixture *f = *state;
+    enum { FIRST_STEP = 64, ROWS = 100 }; /* the engine reads 64 rows a step */
+    int32_t ids[ROWS];
+    for (int i = 0; i < ROWS; i++) ids[i] = i < FIRST_STEP ? 100 + i : 99;
+    tsr_session *s = open_session(f);
+    tsr_result r;
+    must(tsr_session_add_ids(s, ids, ROWS, NULL, 0));
+    must(tsr_session_generate(
+        s, &(tsr_generate_opts){.max_tokens = 20, .ignore_stop_ids = 1, .repeat_penalty = 100}, &r));
+    for (int64_t i = 0; i < r.n_ids; i++) assert_true(r.ids[i] < 99 || r.ids[i] >= 100 + FIRST_STEP);
+    tsr_session_close(s);
+}
+
 typedef struct watch {
     int64_t tokens, at_second, at_last;
 } watch;
@@ -357,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_read_prefix_can_be_forked),
         cmocka_unit_test(a_stop_string_ends_and_leaves_the_state_in_front_of_it),
         cmocka_unit_test(the_seed_decides_the_text),
+        cmocka_unit_test(the_penalty_knows_what_earlier_steps_read),
         cmocka_unit_test(a_token_allocates_nothing),
         cmocka_unit_test(stopping_leaves_a_usable_session),
         cmocka_unit_test(damaged_files_are_refused),
