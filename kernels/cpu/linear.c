@@ -97,6 +97,12 @@ static float input_scale(const job *j, int64_t r)
     return amax > 0 ? amax / TSR_FP8_MAX : 1.0f;
 }
 
+/* Whether columns have another order than in the file. */
+static bool dealt(const job *j)
+{
+    return j->kernel->deal && j->finish.w->type == TSR_FP8;
+}
+
 /* Convert packed rows task * unit ... of the job. */
 static void pack_task(void *arg, int64_t task, int worker)
 {
@@ -125,6 +131,7 @@ static void pack_task(void *arg, int64_t task, int worker)
             if (i < there) kernel->convert(out, kernel->type, j->x, to->first + row + i, c, real, scale[i]);
             int64_t filled = i < there ? real : 0;
             memset(out + (size_t)filled * each, 0, (size_t)(n - filled) * each);
+            if (dealt(j)) kernel->deal(out, n);
         }
         if (kernel->place) kernel->place(to, row, c, n, piece);
     }
@@ -197,13 +204,14 @@ static void block_task(void *arg, int64_t task, int worker)
     bool plain = w->type == kernel->type && w->cols % kernel->step == 0;
 
     for (int64_t c = 0; c < w->cols; c += kernel->depth) {
-        int64_t n = least(kernel->depth, w->cols - c), padded = round_up(n, kernel->step);
+        int64_t n = least(kernel->depth, w->cols - c),
+                padded = round_up(n, dealt(j) ? TSR_LINEAR_STEP : kernel->step);
         const void *from = panel + c * each;
         if (!plain) {
             for (int64_t i = 0; i < n_w; i++) {
                 unsigned char *to = piece + i * piece_bytes;
                 kernel->widen(to, panel + i * w_bytes + c * each, w->type, n);
-                memset(to + n * to_each, 0, (size_t)((padded - n) * to_each));
+                if (!dealt(j)) memset(to + n * to_each, 0, (size_t)((padded - n) * to_each));
             }
             from = piece;
         }

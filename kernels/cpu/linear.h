@@ -63,7 +63,11 @@ typedef struct tsr_linear_kernel {
      * accumulators are [rows of x][panel] and nothing is to be done. */
     void (*collect)(float *sums, const float *acc, int64_t i0, int64_t n_w);
 
-    /* n elements of a weight as `type`; exact. */
+    /* Bring n columns of a row of x, a multiple of STEP, into the order in which this kernel takes fp8 weights.
+     * NULL: their own. */
+    void (*deal)(void *x, int64_t n);
+
+    /* n elements of a weight as `type`; exact. What `deal` is for is written in whole STEPs. */
     void (*widen)(void *to, const void *from, tsr_dtype type, int64_t n);
 
     /* n elements of x from column c0 of row r as `to`; divided by `scale` and rounded through E4M3 unless it is

@@ -174,6 +174,12 @@ static void collect(float *sums, const float *acc, int64_t i0, int64_t n_w)
                   SIDE);
 }
 
+/* Any order of columns serves, if both factors have it. */
+static void deal(void *x, int64_t n)
+{
+    tsr_linear_avx512bf16.deal(x, n);
+}
+
 static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 {
     tsr_linear_avx512bf16.widen(to, from, type, n);
@@ -189,6 +195,7 @@ const tsr_linear_kernel tsr_linear_amx = {
     .place = place,
     .block = block,
     .collect = collect,
+    .deal = deal,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

@@ -37,28 +37,28 @@ INLINE void fetch(const unsigned char *p)
 
 DEFINE_FEW(few_bf16, TSR_BF16)
 
-/* The high and the low bytes of the bf16 numbers that codes 0 .. 127 stand for. */
+/* What makes bf16 of E4M3 by table: the high byte by the code's 7 bits below the sign; the low one by 6, since
+ * but for subnormals it holds the last bits of the code alone. */
 typedef struct fp8_bytes {
-    __m512i high[2], low[2];
+    __m512i high[2], low;
 } fp8_bytes;
 
 static fp8_bytes fp8_tables(void)
 {
-    uint8_t high[128], low[128];
-    for (int i = 0; i < 128; i++) {
-        high[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 24);
-        low[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 16);
-    }
-    return (fp8_bytes){{_mm512_loadu_si512(high), _mm512_loadu_si512(high + 64)},
-                       {_mm512_loadu_si512(low), _mm512_loadu_si512(low + 64)}};
+    uint8_t high[128], low[64];
+    for (int i = 0; i < 128; i++) high[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 24);
+    for (int i = 0; i < 64; i++) low[i] = (uint8_t)(tsr_bits_of(tsr_fp8_table[i]) >> 16);
+    return (fp8_bytes){{_mm512_loadu_si512(high), _mm512_loadu_si512(high + 64)}, _mm512_loadu_si512(low)};
 }
 
-/* 64 codes to bf16, in order: a permute looks up 7 bits of every byte, the eighth is the sign. Interleaving
- * works within 128 bits, so the codes are dealt out to suit it first. */
+/* 64 codes to bf16, in the order that `deal` gives x: that in which interleaving leaves them. Bit 6 joins bit 5 so
+ * that no larger code meets a subnormal's entry; the NaN code takes the entry of 63, and is one by its high byte. */
 static inline void expand(factor to[2], __m512i codes, const fp8_bytes *t)
 {
-    codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
-    __m512i low = _mm512_permutex2var_epi8(t->low[0], codes, t->low[1]);
+    __asm__("" : "+v"(codes)); /* gcc would read them from memory at each of their four uses */
+    __m512i six = _mm512_ternarylogic_epi32(codes, _mm512_srli_epi16(codes, 1), _mm512_set1_epi8(0x20),
+                                            0xf8); /* codes | codes / 2 & 0x20 */
+    __m512i low = _mm512_permutexvar_epi8(six, t->low);
     __m512i high = _mm512_permutex2var_epi8(t->high[0], codes, t->high[1]);
     high =
         _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi8((char)0x80), 0xf8); /* high | codes & 0x80 */
@@ -66,9 +66,21 @@ static inline void expand(factor to[2], __m512i codes, const fp8_bytes *t)
     to[1] = (factor)_mm512_unpackhi_epi8(low, high);
 }
 
-/* As tile, two steps at a time: 64 codes are a cache line. */
-INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x,
-                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin, int64_t ahead,
+/* Every 64 columns of x: the even runs of 8, then the odd ones. */
+static void deal(void *x, int64_t n)
+{
+    const __m512i even = _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13),
+                  odd = _mm512_setr_epi64(2, 3, 6, 7, 10, 11, 14, 15);
+    for (uint16_t *p = x; n > 0; n -= 2 * STEP, p += 2 * STEP) {
+        __m512i first = _mm512_loadu_si512(p), second = _mm512_loadu_si512(p + STEP);
+        _mm512_storeu_si512(p, _mm512_permutex2var_epi64(first, even, second));
+        _mm512_storeu_si512(p + STEP, _mm512_permutex2var_epi64(first, odd, second));
+    }
+}
+
+/* As tile, two steps at a time: 64 codes are a cache line. The last ones may be short of columns, never of zeros. */
+INLINE void fp8_tile(float *sums, int64_t ld, int64_t apart, const elem *x, int64_t x_stride, int n_x,
+                     const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin,
                      const fp8_bytes *t)
 {
     vec acc[FP8_NX][NW];
@@ -82,7 +94,7 @@ INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, i
         UNROLL
         for (int j = 0; j < n_w; j++) {
             factor wk[2];
-            fetch(w + j * w_bytes + k + ahead);
+            fetch(w + j * w_bytes + k + FAR);
             expand(wk, _mm512_loadu_si512(w + j * w_bytes + k), t);
             UNROLL
             for (int i = 0; i < n_x; i++) {
@@ -99,49 +111,45 @@ INLINE void fp8_tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, i
             UNROLL
             for (int i = 0; i < n_x; i++) {
                 acc[i][j] = madd(acc[i][j], wk[0], load_x(x + i * x_stride + whole));
-                /* As elsewhere, no step without a column. */
-                if (left > STEP) acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + whole + STEP));
+                acc[i][j] = madd(acc[i][j], wk[1], load_x(x + i * x_stride + whole + STEP));
             }
         }
     }
     UNROLL
-    for (int i = 0; i < n_x; i++) add_sums(sums + i * ld, acc[i], n_w, begin);
+    for (int i = 0; i < n_x; i++) add_sums(sums + i * ld, apart, acc[i], n_w, begin);
 }
 
-INLINE void fp8_tiles(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
-                      const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin, int64_t ahead,
+INLINE void fp8_tiles(float *sums, int64_t ld, int64_t apart, const elem *x, int64_t x_stride, int64_t n_x,
+                      const unsigned char *w, int64_t w_bytes, int n_w, int64_t n, bool begin,
                       const fp8_bytes *t)
 {
     int64_t i = 0;
     for (; i + FP8_NX <= n_x; i += FP8_NX)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, n, begin, ahead, t);
+        fp8_tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, FP8_NX, w, w_bytes, n_w, n, begin, t);
     for (; i + 2 <= n_x; i += 2)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, n, begin, ahead, t);
+        fp8_tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, n, begin, t);
     if (i < n_x)
-        fp8_tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, n, begin, ahead, t);
+        fp8_tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, n, begin, t);
 }
 
+/* As few. */
 static void few_fp8(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t n_x, const void *w,
                     int64_t w_bytes, int64_t n_w, int64_t cols)
 {
     const elem *x0 = x->data;
     const fp8_bytes t = fp8_tables();
-    for (int64_t j = 0; j < n_w; j += NW) {
-        const unsigned char *wj = (const unsigned char *)w + j * w_bytes;
-        int64_t left = n_w - j, ahead = fetch_ahead(w_bytes, left / NW);
-        for (int64_t c = 0; c < cols; c += DEPTH) {
-            int64_t n = cols - c < DEPTH ? cols - c : DEPTH;
-            if (left >= NW)
-                fp8_tiles(sums + j, ld, x0 + c, x->stride, n_x, wj + c, w_bytes, NW, n, c == 0, ahead, &t);
-            else
-                for (int64_t k = 0; k < left; k++)
-                    fp8_tiles(sums + j + k, ld, x0 + c, x->stride, n_x, wj + c + k * w_bytes, w_bytes, 1, n,
-                              c == 0, ahead, &t);
-        }
-    }
+    const int64_t part = n_w / NW;
+    for (int64_t j = 0; j < part; j++)
+        for (int64_t c = 0; c < cols; c += DEPTH)
+            fp8_tiles(sums + j, ld, part, x0 + c, x->stride, n_x, (const unsigned char *)w + j * w_bytes + c,
+                      part * w_bytes, NW, cols - c < DEPTH ? cols - c : DEPTH, c == 0, &t);
+    for (int64_t j = part * NW; j < n_w; j++)
+        for (int64_t c = 0; c < cols; c += DEPTH)
+            fp8_tiles(sums + j, ld, 1, x0 + c, x->stride, n_x, (const unsigned char *)w + j * w_bytes + c,
+                      w_bytes, 1, cols - c < DEPTH ? cols - c : DEPTH, c == 0, &t);
 }
 
-/* bf16 rows that end between steps are copied, to be padded. */
+/* bf16 rows that end between steps are copied, to be padded; fp8 comes as `deal` has x, in whole 64s. */
 static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
 {
     if (type == TSR_BF16) {
@@ -153,8 +161,8 @@ static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
         __mmask64 there = n - i < 2 * STEP ? ((__mmask64)1 << (n - i)) - 1 : ~(__mmask64)0;
         factor out[2];
         expand(out, _mm512_maskz_loadu_epi8(there, (const unsigned char *)from + i), &t);
-        _mm512_mask_storeu_epi16((uint16_t *)to + i, (__mmask32)there, (__m512i)out[0]);
-        _mm512_mask_storeu_epi16((uint16_t *)to + i + STEP, (__mmask32)(there >> 32), (__m512i)out[1]);
+        _mm512_storeu_si512((uint16_t *)to + i, (__m512i)out[0]);
+        _mm512_storeu_si512((uint16_t *)to + i + STEP, (__m512i)out[1]);
     }
 }
 
@@ -168,6 +176,7 @@ const tsr_linear_kernel tsr_linear_avx512bf16 = {
     .pass = PASS,
     .depth = DEPTH,
     .block = block,
+    .deal = deal,
     .widen = widen,
     .convert = rows_convert,
     .finish = rows_finish,

@@ -26,26 +26,23 @@ enum { DEPTH = 1024 };
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* How far ahead of its use a tile fetches its rows: in the rows of the next tile where both fit into L1 (short
- * rows end before the processor's own prefetcher has caught up with them), otherwise further on in the row. */
-static inline int64_t fetch_ahead(int64_t w_bytes, int64_t tiles_left)
-{
-    return tiles_left > 1 && NW * w_bytes <= 32 << 10 ? NW * w_bytes : 1024;
-}
+/* Bytes ahead of its use that a row is asked for: of memory while it streams by, of L2 inside a block. */
+enum { FAR = 2048, NEAR = 256 };
 
-/* Add what one piece made to the sums. */
-INLINE void add_sums(float *sums, const vec *v, int n_w, bool begin)
+/* Add what one piece made to sums that lie `apart` floats from each other. */
+INLINE void add_sums(float *sums, int64_t apart, const vec *v, int n_w, bool begin)
 {
     float piece[NW];
     vec_sums(piece, v, n_w);
     UNROLL
-    for (int j = 0; j < n_w; j++) sums[j] = begin ? piece[j] : sums[j] + piece[j];
+    for (int j = 0; j < n_w; j++) sums[j * apart] = begin ? piece[j] : sums[j * apart] + piece[j];
 }
 
-/* sums[i * ld + j] += one piece of n columns. x is padded with zeros to whole steps, w may end anywhere. n_x,
+/* sums[i * ld + j * apart] += one piece of n columns. x is padded with zeros to whole steps, w may end anywhere. n_x,
  * n_w and type are constants in every call. */
-INLINE void tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n_x, const unsigned char *w,
-                 int64_t w_bytes, int n_w, tsr_dtype type, int64_t n, bool begin, int64_t ahead)
+INLINE void tile(float *sums, int64_t ld, int64_t apart, const elem *x, int64_t x_stride, int n_x,
+                 const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t n, bool begin,
+                 int64_t ahead)
 {
     vec acc[NX][NW];
     UNROLL
@@ -80,41 +77,39 @@ INLINE void tile(float *sums, int64_t ld, const elem *x, int64_t x_stride, int n
         }
     }
     UNROLL
-    for (int i = 0; i < n_x; i++) add_sums(sums + i * ld, acc[i], n_w, begin);
+    for (int i = 0; i < n_x; i++) add_sums(sums + i * ld, apart, acc[i], n_w, begin);
 }
 
-INLINE void tiles_of_x(float *sums, int64_t ld, const elem *x, int64_t x_stride, int64_t n_x,
+INLINE void tiles_of_x(float *sums, int64_t ld, int64_t apart, const elem *x, int64_t x_stride, int64_t n_x,
                        const unsigned char *w, int64_t w_bytes, int n_w, tsr_dtype type, int64_t n,
-                       bool begin, int64_t ahead)
+                       bool begin)
 {
     int64_t i = 0;
     for (; i + NX <= n_x; i += NX)
-        tile(sums + i * ld, ld, x + i * x_stride, x_stride, NX, w, w_bytes, n_w, type, n, begin, ahead);
+        tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, NX, w, w_bytes, n_w, type, n, begin, FAR);
     for (; i + 2 <= n_x; i += 2)
-        tile(sums + i * ld, ld, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, type, n, begin, ahead);
+        tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, 2, w, w_bytes, n_w, type, n, begin, FAR);
     if (i < n_x)
-        tile(sums + i * ld, ld, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, type, n, begin, ahead);
+        tile(sums + i * ld, ld, apart, x + i * x_stride, x_stride, 1, w, w_bytes, n_w, type, n, begin, FAR);
 }
 
-/* NW rows of w at a time, from end to end: each is read from memory once. */
+/* The slab in NW parts, a row of each at a time: NW streams that run on from row to row, so that what is asked
+ * for ahead is always what comes next, each from memory once. */
 INLINE void few(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t n_x, const void *w,
                 int64_t w_bytes, int64_t n_w, tsr_dtype type, int64_t cols)
 {
     const elem *x0 = x->data;
-    for (int64_t j = 0; j < n_w; j += NW) {
-        const unsigned char *wj = (const unsigned char *)w + j * w_bytes;
-        int64_t left = n_w - j, ahead = fetch_ahead(w_bytes, left / NW);
-        for (int64_t c = 0; c < cols; c += DEPTH) {
-            int64_t n = cols - c < DEPTH ? cols - c : DEPTH;
-            const unsigned char *wc = wj + c * type_bytes(type);
-            if (left >= NW)
-                tiles_of_x(sums + j, ld, x0 + c, x->stride, n_x, wc, w_bytes, NW, type, n, c == 0, ahead);
-            else
-                for (int64_t k = 0; k < left; k++)
-                    tiles_of_x(sums + j + k, ld, x0 + c, x->stride, n_x, wc + k * w_bytes, w_bytes, 1, type,
-                               n, c == 0, ahead);
-        }
-    }
+    const int64_t part = n_w / NW, bytes = type_bytes(type);
+    for (int64_t j = 0; j < part; j++)
+        for (int64_t c = 0; c < cols; c += DEPTH)
+            tiles_of_x(sums + j, ld, part, x0 + c, x->stride, n_x,
+                       (const unsigned char *)w + j * w_bytes + c * bytes, part * w_bytes, NW, type,
+                       cols - c < DEPTH ? cols - c : DEPTH, c == 0);
+    for (int64_t j = part * NW; j < n_w; j++)
+        for (int64_t c = 0; c < cols; c += DEPTH)
+            tiles_of_x(sums + j, ld, 1, x0 + c, x->stride, n_x,
+                       (const unsigned char *)w + j * w_bytes + c * bytes, w_bytes, 1, type,
+                       cols - c < DEPTH ? cols - c : DEPTH, c == 0);
 }
 
 /* few, for one type of weight. */
@@ -128,12 +123,11 @@ INLINE void few(float *sums, int64_t ld, const tsr_linear_rows *x, int64_t n_x, 
 INLINE void tiles_of_w(float *sums, const elem *x, int64_t x_stride, int n_x, const unsigned char *w,
                        int64_t w_bytes, int64_t n_w, int64_t n, bool begin)
 {
-    enum { AHEAD = 256 };
     int64_t j = 0;
     for (; j + NW <= n_w; j += NW)
-        tile(sums + j, PANEL, x, x_stride, n_x, w + j * w_bytes, w_bytes, NW, TYPE, n, begin, AHEAD);
+        tile(sums + j, PANEL, 1, x, x_stride, n_x, w + j * w_bytes, w_bytes, NW, TYPE, n, begin, NEAR);
     for (; j < n_w; j++)
-        tile(sums + j, PANEL, x, x_stride, n_x, w + j * w_bytes, w_bytes, 1, TYPE, n, begin, AHEAD);
+        tile(sums + j, PANEL, 1, x, x_stride, n_x, w + j * w_bytes, w_bytes, 1, TYPE, n, begin, NEAR);
 }
 
 /* NX rows of x stay in L1 while the panel's piece, from L2, passes over them. */
