@@ -12,7 +12,7 @@ from fam_docs import ABSENT, ASK
 from fam_text import READ
 from tiles import SIDE, make_tiles
 
-VERSION = "2"
+VERSION = "3"
 CAPTION = ("Describe this image.", "Describe this image.", "Describe the image.", "Describe the picture.", "What does this picture show?", "Give a short description.", "Caption this image.",
            "What do you see?", "What is shown here?", "Write a caption.", "Summarize the picture.", "Tell me about this image.", "What is in this image?", "Please describe the image.",
            "What can you see in the picture?", "Describe what you see.", "Short caption, please.", "Give a caption for this image.", "What is this a picture of?", "Explain this image briefly.",
@@ -21,7 +21,8 @@ SYSTEMS = ("You are a helpful assistant.", "Answer the questions.", "You are a h
 CHATS = (("Hello", "Hello. Show me a picture and ask about it."), ("Hi", "Hello. Show me a picture and ask about it."), ("Who are you?", "I am Tessera, a small model that reads simple documents, charts, signs and scenes."),
          ("What can you do?", "I read simple documents, charts, signs and scenes."), ("Describe this image.", "There is no image."), ("What is the total?", "There is no image."),
          ("Thank you", "You are welcome."), ("What does the text say?", "There is no image."), ("What is your name?", "My name is Tessera."), ("Help", "Show me a picture and ask about it."))
-COLOUR = {"sign", "scene", "bar", "line", "pie", "nothing"}
+COLOUR = {"sign", "scene", "bar", "line", "pie", "nothing", "photo", "screenshot"}
+VAGUE = {"photo", "screenshot", "smallprint", "nothing"}      # the caption is most of what there is to say
 MAX_TILES = 10
 
 
@@ -61,7 +62,7 @@ def turns(r, d, family, stage, many=False):
         if q.lower() not in seen and a != "":
             seen.add(q.lower())
             out.append((q, a))
-    if d.captions and (many or r.p(.4)):
+    if d.captions and (many or r.p(.9 if family in VAGUE else .4)):
         t = (r.choice(CAPTION), r.choice(d.captions))
         out.insert(0 if r.p(.7) else len(out), t)
     last = []

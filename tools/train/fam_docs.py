@@ -52,7 +52,8 @@ def receipt(r, w, h):
             p.rect(0, 0, w, h, fill=(v, v * r.uniform(.8, 1), v * r.uniform(.7, 1)))
             if r.p(.4):
                 from fam_text import _fractal
-                _fractal(r, p, 0)
+                from fam_world import ground
+                ground(r, p) if r.p(.4) else _fractal(r, p, 0)
             p.rect(x0 - 8, 4, x1 - x0 + 16, h - 8, fill=(.98, .98, .96))
             p.ink = (.1, .1, .1)
     lead = size * 1.25
@@ -150,7 +151,7 @@ def receipt(r, w, h):
     bar()
     if has_tax:
         pair(r.choice(["Subtotal", "Sub-total", "Net", "SUBTOTAL"]), m(sub))
-        pair(r.choice(["Tax", "VAT", "Sales tax", "MwSt", f"VAT {r.randint(5, 25)}%", f"Tax {r.randint(5, 12)}%"]), m(tax))
+        pair(r.choice(["Tax", "VAT", "Sales tax", "MwSt", f"VAT {r.randint(5, 25)}%", f"VAT {r.randint(5, 25)}% included", f"Tax {r.randint(5, 12)}%"]), m(tax))
     tk = size * r.choice([1, 1, 1.2, 1.35])
     pair(total_name, m(total, r.p(.4)) if m.where == "none" else m(total), b, p.fit(total_name + "  " + m(total, True), b, tk, x1 - x0))
     shown_total = m(total)

@@ -272,7 +272,10 @@ def sign(r, w, h):
 def _backdrop(r, p):
     k = r.random()
     w, h = p.w, p.h
-    if k < .35:
+    if "vocab" not in r.held and r.p(.2):
+        from fam_world import ground
+        ground(r, p)
+    elif k < .35:
         p.gradient(tuple(r.uniform(.3, .95) for _ in "rgb"), tuple(r.uniform(.3, .95) for _ in "rgb"))
     elif k < .6:
         p.gradient((.45, .65, .92), (.8, .9, 1))
@@ -302,23 +305,26 @@ def _backdrop(r, p):
 
 
 def diagram(r, w, h):
-    """Boxes with words and arrows between them."""
+    """Boxes with words and arrows between them; sometimes decisions, labelled arrows and a branch to the side."""
     ground, ink = paper(r) if r.p(.4) else ((1, 1, 1), (0, 0, 0))
     p = Pic(r, w, h, _scale(r), ground)
     p.ink = ink
     f = font(r)
     down = h > w * .8
-    n = r.randint(2, 5)
+    n = r.randint(2, 6 if down and h > 400 else 5)
     size = min(24, (h if down else w) / n / (3.2 if down else 6))
     size = max(11.5, size * r.uniform(.75, 1.1))
     names = []
     while len(names) < n:
-        s = W.title_case(W.phrase(r, 1, 2)) if r.p(.7) else W.SERVICE.pick(r)
+        s = W.title_case(W.phrase(r, 1, 2)) if r.p(.4) else W.phrase(r, 1, 3).capitalize()[:22].strip() if r.p(.5) else W.SERVICE.pick(r)
         if s not in names:
             names.append(s)
-    col = named(r, r.choice(list(NAMED)), .1)
-    fill = None if r.p(.4) or sum(ink) > 1.5 else tuple(.75 + .25 * v for v in col)
+    dark = sum(ink) > 1.5
+    tints = [tuple(.75 + .25 * v for v in named(r, c, .1)) for c in r.sample(list(NAMED), 4)]
+    many = r.p(.4)
+    plain = r.p(.4) or dark
     shape = r.choice(["box", "round", "oval"])
+    decide = {i for i in range(1, n - 1) if down and r.p(.3)}
     y0, title = 6.0, None
     if r.p(.3):
         title = W.title_case(W.phrase(r, 1, 3))
@@ -326,25 +332,44 @@ def diagram(r, w, h):
         p.text(w / 2, y0 + k, title, f, k, align=.5)
         y0 += k * 1.7
     step = ((h - y0 - 6) if down else (w - 12)) / n
-    last = None
+    sway = r.uniform(0, .12) * w if down and r.p(.4) else 0
+    places = []
     for i, s in enumerate(names):
         if down:
-            bw, bh = min(w - 20, p.width(s, f, size) + size * 2.4), min(size * 2.2, step * .62)
-            cx, cy = w / 2, y0 + step * (i + .5)
+            bw, bh = min(w - 20 - 2 * sway, p.width(s, f, size) + size * (3.6 if i in decide else 2.4)), min(size * (2.6 if i in decide else 2.2), step * .62)
+            cx, cy = w / 2 + r.uniform(-sway, sway), y0 + step * (i + .5)
         else:
             bw, bh = step * .74, size * 2.4
             cx, cy = 6 + step * (i + .5), y0 + (h - y0) / 2
-        k = p.fit(s, f, size, bw - 8, 8)
-        p.rect(cx - bw / 2, cy - bh / 2, bw, bh, fill, ink, 1.2, 0 if shape == "box" else 6 if shape == "round" else bh / 2)
+        places.append((cx, cy, bw, bh))
+    q = 5
+    for i in range(1, n):
+        (ax, ay, aw, ah), (bx, by, bw, bh) = places[i - 1], places[i]
+        a, b = ((ax, ay + ah / 2), (bx, by - bh / 2)) if down else ((ax + aw / 2, ay), (bx - bw / 2, by))
+        p.line(*a, *b, lw=1.3)
+        p.poly([b, (b[0] - q, b[1] - q * 1.6), (b[0] + q, b[1] - q * 1.6)] if down else [b, (b[0] - q * 1.6, b[1] - q), (b[0] - q * 1.6, b[1] + q)], ink)
+        if i - 1 in decide:
+            k = max(9.5, size * .8)
+            p.text((a[0] + b[0]) / 2 + 4, (a[1] + b[1]) / 2 + k * .35, r.choice(["yes", "no", "ok"]), f, k)
+            if r.p(.5) and ax - aw / 2 > 40:      # the other way out
+                p.line(ax - aw / 2, ay, 22, ay, lw=1.3)
+                p.text((22 + ax - aw / 2) / 2, ay - 3, r.choice(["no", "yes"]), f, k, align=.5)
+                end = r.choice(places[i:])
+                p.line(22, ay, 22, end[1], lw=1.3)
+                p.line(22, end[1], end[0] - end[2] / 2, end[1], lw=1.3)
+                b = (end[0] - end[2] / 2, end[1])
+                p.poly([b, (b[0] - q * 1.6, b[1] - q), (b[0] - q * 1.6, b[1] + q)], ink)
+    for i, (s, (cx, cy, bw, bh)) in enumerate(zip(names, places)):
+        fill = ground if plain else r.choice(tints) if many else tints[0]
+        k = p.fit(s, f, size, bw * (.72 if i in decide else 1) - 8, 8)
+        if i in decide:
+            p.poly([(cx - bw / 2, cy), (cx, cy - bh / 2), (cx + bw / 2, cy), (cx, cy + bh / 2)], fill, ink, 1.2)
+        else:
+            end = many and i in (0, n - 1)
+            p.rect(cx - bw / 2, cy - bh / 2, bw, bh, fill, ink, 1.2, 0 if shape == "box" and not end else 6 if shape == "round" and not end else bh / 2)
         p.text(cx, cy + k * .35, s, f, k, align=.5)
-        if last:
-            a, b = ((cx, last[1] + last[3] / 2), (cx, cy - bh / 2)) if down else ((last[0] + last[2] / 2, cy), (cx - bw / 2, cy))
-            p.line(*a, *b, lw=1.3)
-            q = 5
-            p.poly([b, (b[0] - q, b[1] - q * 1.6), (b[0] + q, b[1] - q * 1.6)] if down else [b, (b[0] - q * 1.6, b[1] - q), (b[0] - q * 1.6, b[1] + q)], ink)
-        last = (cx, cy, bw, bh)
     d = Doc("diagram", p)
-    d.read = "\n".join(([title] if title else []) + names)
+    d.read = "\n".join(([title] if title else []) + names) if not decide else None
     d.ask(r.say("What kind of picture is this?", "What is this?", "What type of image is it?", "Which kind of figure is this?"), "diagram")
     d.ask(r.say("How many boxes are there?", "Count the boxes.", "How many steps does it have?"), n)
     i = r.randrange(n - 1)

@@ -184,6 +184,50 @@ def sprites(out):
              data=np.concatenate(blobs))
 
 
+# Folders of pictures, by what they show: photographs, screenshots, cut-out objects.
+PICTURES = (("photo", "/usr/share/backgrounds", r"."), ("photo", "/usr/share/gimp/2.0/help/en/images", r"(examples/(?!render|map)|taj|tutorials/.*\.jpg|toolbox/.*\.jpg|using/.*\.jpg)"),
+            ("screen", "/usr/share/gimp/2.0/help/en/images", r"(dialog|preferences/|menus/|tool-options/|prefs)"),
+            ("object", "/usr/share/tuxpaint/stamps", r"/(animals|food|household|plants|clothes|hobbies|vehicles|monuments|seasonal|space|sports|people)/(?!.*cartoon)"))
+LIMIT = {"photo": (260, 250, 45), "screen": (150, 380, 55), "object": (170, 150, 60)}      # how many, longest side, quality
+
+
+def photos(out, root=""):
+    """photos.npz: WebP pictures of the packages gimp-help-en, mate-backgrounds, ukui-wallpapers and tuxpaint-stamps-default."""
+    import numpy as np
+    from PIL import Image
+    blobs, kinds = [], []
+    for number, kind in enumerate(LIMIT):
+        most, side, quality = LIMIT[kind]
+        paths = []
+        for k, folder, pattern in PICTURES:
+            for at, _, names in os.walk(root + folder) if k == kind else ():
+                paths += [p for p in (os.path.join(at, n) for n in names) if re.search(r"\.(png|jpe?g)$", p) and re.search(pattern, p)]
+        paths.sort(key=lambda p: zlib.crc32(p[len(root):].encode()))
+        for path in paths:
+            if kinds.count(number) >= most:
+                break
+            try:
+                im = Image.open(path)
+                if min(im.size) < (60 if kind == "object" else 120) or max(im.size) > 6 * min(im.size):
+                    continue
+                im = im.convert("RGBA" if kind == "object" else "RGB")
+            except (OSError, ValueError) as e:
+                print("skip", path, e, file=sys.stderr)
+                continue
+            if kind == "photo" and max(im.size) > 1200:      # wallpapers: several windows of one
+                parts = [im.crop((x * im.width // 3, y * im.height // 2, (x + 1) * im.width // 3, (y + 1) * im.height // 2)) for x in range(3) for y in range(2)]
+            else:
+                parts = [im]
+            for part in parts:
+                part.thumbnail((side, side), Image.LANCZOS)
+                b = io.BytesIO()
+                part.save(b, "WEBP", quality=quality)
+                blobs.append(np.frombuffer(b.getvalue(), np.uint8))
+                kinds.append(number)
+    np.savez(os.path.join(out, "photos.npz"), kinds=np.array(kinds, np.uint8), sizes=np.array([len(b) for b in blobs]), data=np.concatenate(blobs))
+    print({k: kinds.count(i) for i, k in enumerate(LIMIT)}, "pictures,", sum(map(len, blobs)), "bytes")
+
+
 def libs(out):
     """libcairo and what it needs, for a machine that has none (found there through LD_LIBRARY_PATH)."""
     os.makedirs(out, exist_ok=True)
@@ -204,6 +248,7 @@ def main():
         json.dump(listing, f, indent=0)
     words(out)
     sprites(out)
+    photos(out)
     libs(os.path.join(out, "lib"))
     print(len(listing), "fonts")
 

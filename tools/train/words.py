@@ -16,17 +16,23 @@ def _h(s):
 
 
 class Pool:
-    def __init__(self, items, share=10):
+    """Strings cut in two; an `open` pool also gives words that are in no list, so that reading cannot become choosing."""
+
+    def __init__(self, items, share=10, open=0.0):
+        self.open = open
         items = list(dict.fromkeys(x.strip() for x in items if x.strip()))
         self.train = [x for x in items if _h(x) % share] or items
         self.held = [x for x in items if _h(x) % share == 0] or self.train
 
     def pick(self, r):
+        if self.open and "vocab" not in r.held and r.p(self.open):
+            s = WORDS.pick(r).capitalize()
+            return s + " " + (WORDS if r.p(.5) else COMMON).pick(r) if r.p(.3) and len(s) < 9 else s
         return r.choice(self.held if "vocab" in r.held else self.train)
 
 
-def _split(s):
-    return Pool(s.replace("\n", "").split(","))
+def _split(s, open=0.0):
+    return Pool(s.replace("\n", "").split(","), open=open)
 
 
 def _file(name):
@@ -56,22 +62,22 @@ FIRST = _split("""Anna,Ben,Carla,David,Emma,Frank,Grace,Henry,Irene,Jack,Karen,L
 Ulrich,Vera,Walter,Xenia,Yusuf,Zoe,Alice,Boris,Chloe,Daniel,Elena,Felix,Gina,Hugo,Ivan,Julia,Kevin,Laura,Marco,Nina,Oscar,Petra,
 Ralph,Sofia,Tom,Ursula,Victor,Wendy,Amir,Bianca,Cedric,Dora,Erik,Fatima,Georg,Hanna,Isaac,Jenny,Klaus,Lucia,Milan,Nadia,Otto,
 Priya,Ravi,Sarah,Theo,Uma,Vikram,Yara,Adam,Bella,Colin,Diana,Ethan,Fiona,Gordon,Holly,Ian,Joan,Kurt,Leah,Mark,Nora,Owen,Peter,
-Ruth,Simon,Tara,Vince,Will,Amy,Bruno,Clara,Doris,Edgar,Flora,Greta,Hector,Ingrid,Jonas,Kira,Leon,Maya,Nils""")
+Ruth,Simon,Tara,Vince,Will,Amy,Bruno,Clara,Doris,Edgar,Flora,Greta,Hector,Ingrid,Jonas,Kira,Leon,Maya,Nils""", open=0.1)
 LAST = _split("""Smith,Jones,Taylor,Brown,Wilson,Evans,Walker,Wright,Hall,Green,Adams,Baker,Carter,Clark,Collins,Cook,Cooper,Cox,Davis,
 Diaz,Edwards,Fischer,Fuchs,Garcia,Gomez,Gray,Harris,Hill,Hughes,Hunt,Ito,James,Keller,Kim,King,Klein,Kumar,Lang,Lee,Lewis,Lopez,
 Lutz,Martin,Mason,Meyer,Miller,Moore,Morris,Murphy,Nguyen,Novak,Olsen,Parker,Patel,Perez,Price,Quinn,Reed,Rossi,Russo,Sanchez,
 Schmidt,Schulz,Scott,Shaw,Silva,Stone,Suzuki,Tanaka,Turner,Vargas,Vogel,Wagner,Ward,Weber,White,Wolf,Wong,Wood,Yang,Young,Zhang,
-Ziegler,Berg,Brandt,Costa,Dubois,Ferrari,Haas,Jansen,Kowalski,Larsen,Moreau,Nowak,Petrov,Ricci,Santos,Varga,Winter,Bishop,Chen""")
+Ziegler,Berg,Brandt,Costa,Dubois,Ferrari,Haas,Jansen,Kowalski,Larsen,Moreau,Nowak,Petrov,Ricci,Santos,Varga,Winter,Bishop,Chen""", open=0.25)
 CITY = _split("""London,Paris,Berlin,Madrid,Rome,Vienna,Oslo,Dublin,Lisbon,Prague,Warsaw,Zurich,Geneva,Milan,Munich,Hamburg,Lyon,Porto,
 Leeds,Bristol,York,Oxford,Boston,Chicago,Denver,Austin,Seattle,Dallas,Miami,Atlanta,Phoenix,Toronto,Ottawa,Sydney,Perth,Auckland,
 Tokyo,Osaka,Delhi,Mumbai,Cairo,Nairobi,Lagos,Lima,Bogota,Santiago,Quito,Athens,Krakow,Turin,Naples,Ghent,Bruges,Basel,Graz,Malmo,
-Bergen,Turku,Riga,Tallinn,Vilnius,Salem,Dover,Bath,Derby,Exeter,Luton,Reading,Springfield,Franklin,Clinton,Madison,Georgetown""")
+Bergen,Turku,Riga,Tallinn,Vilnius,Salem,Dover,Bath,Derby,Exeter,Luton,Reading,Springfield,Franklin,Clinton,Madison,Georgetown""", open=0.2)
 STREET = _split("""Main,Oak,Maple,Cedar,Pine,Elm,Park,Lake,Hill,River,Church,Station,Market,High,Mill,Bridge,Garden,School,Victoria,Queen,
-King,Castle,Forest,Spring,Sunset,Ocean,Valley,Meadow,Orchard,Chestnut,Willow,Birch,Walnut,Highland,Prospect,Union,Liberty,Harbor""")
+King,Castle,Forest,Spring,Sunset,Ocean,Valley,Meadow,Orchard,Chestnut,Willow,Birch,Walnut,Highland,Prospect,Union,Liberty,Harbor""", open=0.25)
 STREETKIND = ["Street", "St", "Road", "Rd", "Avenue", "Ave", "Lane", "Drive", "Way", "Square"]
 SHOPWORD = _split("""Green,Golden,Silver,Blue,Red,Sunny,Happy,Royal,Fresh,Corner,City,Village,Old Town,Harbor,River,Mountain,Star,Moon,Sun,Lucky,
 Little,Grand,Urban,Royal,Family,Daily,Quick,Smart,Prime,Central,North,South,East,West,Ocean,Garden,Valley,Crystal,Copper,Iron,Rose,
-Lily,Maple,Olive,Lemon,Cherry,Pepper,Honey,Velvet,Amber,Falcon,Tiger,Panda,Fox,Bear,Eagle,Swan,Dolphin""")
+Lily,Maple,Olive,Lemon,Cherry,Pepper,Honey,Velvet,Amber,Falcon,Tiger,Panda,Fox,Bear,Eagle,Swan,Dolphin""", open=0.25)
 SHOPKIND = _split("""Market,Bakery,Cafe,Deli,Grocery,Foods,Pharmacy,Books,Bistro,Diner,Kitchen,Store,Shop,Supermarket,Hardware,Electronics,
 Flowers,Toys,Sports,Fashion,Shoes,Pizza,Grill,Bar,Coffee,Tea House,Butcher,Garden Center,Auto Parts,Stationery,Outlet,Mart,Pet Shop""")
 COMPANYKIND = _split("Ltd,Inc,GmbH,LLC,Corp,Group,Partners,Services,Systems,Solutions,Consulting,Logistics,Media,Energy,Design,Labs,Trading,Industries")
@@ -82,11 +88,11 @@ Stapler,Folder,Envelope,Candle,Lamp,Mug,Plate,Bowl,Spoon,Fork,Knife,Towel,Pillow
 Sandwich,Salad,Pizza,Burger,Fries,Muffin,Croissant,Bagel,Espresso,Latte,Cappuccino,Smoothie,Lemonade,Ice Cream,Cake,Pie,Grapes,
 Lemons,Garlic,Mushrooms,Peppers,Spinach,Cucumber,Avocado,Mango,Pears,Peaches,Plums,Berries,Melon,Cream,Tofu,Noodles,Crackers,
 Popcorn,Pretzels,Gum,Mints,Sponge,Detergent,Bleach,Foil,Napkins,Matches,Tape,Glue,Paint,Brush,Hammer,Nails,Screws,Wrench,Cable,
-Charger,Mouse,Keyboard,Headphones,USB Stick,Light Bulb,Flower Pot,Seeds,Umbrella,Backpack,Wallet,Watch,Sunglasses""")
+Charger,Mouse,Keyboard,Headphones,USB Stick,Light Bulb,Flower Pot,Seeds,Umbrella,Backpack,Wallet,Watch,Sunglasses""", open=0.3)
 ADJ = _split("Organic,Fresh,Large,Small,Red,White,Green,Dark,Classic,Mini,Family,Premium,Light,Extra,Baby,Whole,Spicy,Sweet,Blue,Black,Frozen")
 SERVICE = _split("""Consulting,Web design,Translation,Hosting,Repair work,Installation,Cleaning,Delivery,Training,Software license,Support plan,Printing,
 Photography,Catering,Gardening,Painting,Transport,Security check,Maintenance,Data recovery,Copywriting,Tax advice,Market study,Audit,
-Logo design,Server rental,Desk chair,Office desk,Monitor,Laptop,Printer,Projector,Paper A4,Toner,Workshop,Travel costs,Storage box""")
+Logo design,Server rental,Desk chair,Office desk,Monitor,Laptop,Printer,Projector,Paper A4,Toner,Workshop,Travel costs,Storage box""", open=0.3)
 CATEGORY = [_split(x) for x in ("""North,South,East,West,Central,Coast,Inland,Island,Upland""", """Q1,Q2,Q3,Q4,Q5,Q6""",
             """Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec""", """Mon,Tue,Wed,Thu,Fri,Sat,Sun""",
             """Apples,Pears,Plums,Grapes,Mangos,Kiwis,Figs,Dates,Melons,Limes""", """Rent,Food,Travel,Energy,Water,Phone,Clothes,Books,Sport,Gifts""",
@@ -98,7 +104,7 @@ MEASURE = _split("""Sales,Revenue,Profit,Visitors,Users,Orders,Output,Exports,Ra
 Members,Tickets,Votes,Students,Patients,Production,Demand,Income,Budget,Traffic,Speed,Weight,Energy use,Water use,Staff""")
 UNIT = ["units", "thousands", "kg", "tons", "km", "hours", "USD", "EUR", "million", "MW", "mm", "points", "%"]
 SERIES = _split("""2021,2022,2023,2024,2025,Plan,Actual,Budget,Forecast,Men,Women,Online,In store,Product A,Product B,Product C,Team A,Team B,
-Group 1,Group 2,Group 3,Model X,Model Y,Before,After,Import,Export,Urban,Rural,Adults,Children,Basic,Pro,Day,Night""")
+Group 1,Group 2,Group 3,Model X,Model Y,Before,After,Import,Export,Urban,Rural,Adults,Children,Basic,Pro,Day,Night""", open=0.1)
 PLACES = _split("museums,shops,towns,schools,offices,teams,countries,regions,halls,stations,plants,lines,brands,classes,years,clubs,farms,ports,routes,stores")
 PER = _split("per week,per month,per year,per day,per hour,per person,by quarter,by year,over time,last week,this year,since 2010,in percent,at noon,on weekdays")
 MONTHS = "January February March April May June July August September October November December".split()
