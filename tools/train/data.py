@@ -12,7 +12,7 @@ from fam_docs import ABSENT, ASK
 from fam_text import READ
 from tiles import SIDE, make_tiles
 
-VERSION = "3"
+VERSION = "4"
 CAPTION = ("Describe this image.", "Describe this image.", "Describe the image.", "Describe the picture.", "What does this picture show?", "Give a short description.", "Caption this image.",
            "What do you see?", "What is shown here?", "Write a caption.", "Summarize the picture.", "Tell me about this image.", "What is in this image?", "Please describe the image.",
            "What can you see in the picture?", "Describe what you see.", "Short caption, please.", "Give a caption for this image.", "What is this a picture of?", "Explain this image briefly.",

@@ -85,8 +85,10 @@ def receipt(r, w, h):
         unit = W.amount(r, 300 if "values" in r.held else 60)
         items.append((g, q, unit * q))
     sub = sum(i[2] for i in items)
-    tax = round(sub * r.choice([5, 7, 7.7, 8, 8.25, 10, 19, 20, 21]) / 100) if has_tax else 0
-    total = sub + tax
+    rate = r.choice([5, 7, 7.7, 8, 8.25, 10, 19, 20, 21])
+    included = has_tax and r.p(.35)      # the prices hold the tax already
+    tax = (round(sub * rate / (100 + rate)) if included else round(sub * rate / 100)) if has_tax else 0
+    total = sub if included else sub + tax
     if not ("values" in r.held) and total >= 100000:
         return receipt(r, w, h)
     y = 10 + size
@@ -151,7 +153,8 @@ def receipt(r, w, h):
     bar()
     if has_tax:
         pair(r.choice(["Subtotal", "Sub-total", "Net", "SUBTOTAL"]), m(sub))
-        pair(r.choice(["Tax", "VAT", "Sales tax", "MwSt", f"VAT {r.randint(5, 25)}%", f"VAT {r.randint(5, 25)}% included", f"Tax {r.randint(5, 12)}%"]), m(tax))
+        label = r.choice(["Tax", "VAT", "Sales tax", "MwSt", f"VAT {r.randint(5, 25)}%", f"Tax {r.randint(5, 12)}%"])
+        pair(r.choice([label + " included", "incl. " + label, "Includes " + label, label + " (incl.)", label]) if included else label, m(tax))
     tk = size * r.choice([1, 1, 1.2, 1.35])
     pair(total_name, m(total, r.p(.4)) if m.where == "none" else m(total), b, p.fit(total_name + "  " + m(total, True), b, tk, x1 - x0))
     shown_total = m(total)

@@ -26,7 +26,7 @@ SERIF = {"DejaVu Serif", "Liberation Serif", "FreeSerif", "Nimbus Roman", "C059"
 STYLES = (("regular", ("Regular", "Book", "Roman", "12 Regular", "Normal", "Condensed")),
           ("bold", ("Bold", "Demi", "Condensed Bold", "Bold Condensed")),
           ("italic", ("Italic", "Oblique", "12 Italic")))
-COARSE = re.compile(r"sex|rac(e|ial)|skin|vagin|penis|genital|intercourse|slave|negro|prostitut|nazi|kill|murder|rape|suicid|urin|feces|fece|excre|"
+COARSE = re.compile(r"sex|orgasm|erotic|catheter|rac(e|ial)|skin|vagin|penis|genital|intercourse|slave|negro|prostitut|nazi|kill|murder|rape|suicid|urin|feces|fece|excre|"
                     r"breast|anus|rectum|offensive|disparag|slur|drug|heroin|tortur|whore|homosex|lesbian|testic|uter|nigg|jew|gyps|savage|obscen|vulgar", re.I)
 EXTRA = "£€°–—•×éèüöäßñç±"
 

@@ -367,7 +367,7 @@ class Trainer:
                 if skipped > 50:
                     raise SystemExit("loss is not finite")
                 continue
-            warm = min(1.0, (self.step - first + 1) / (200 if first == 0 else 100))
+            warm = min(1.0, (self.step - first + 1) / (a.warm or (200 if first == 0 else 100)))
             s = warm * lr_of(self.p)
             self.muon.step(s)
             for g in self.adam.param_groups:
@@ -434,6 +434,9 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--stage", type=int)
     ap.add_argument("--steps", type=int, default=0)
+    ap.add_argument("--more", default="", help="FAMILY=FACTOR,...: another share of these families in stage C")
+    ap.add_argument("--warm", type=int, default=0, help="steps until the full learning rate; 0: 200, or 100 after a resume")
+    ap.add_argument("--threads", type=int, default=1, help="with --cpu")
     ap.add_argument("--log-every", type=int, default=50)
     ap.add_argument("--exam-every", type=float, default=150)
     ap.add_argument("--save-every", type=float, default=100)
@@ -445,11 +448,14 @@ def main():
     a.compile = a.compile or ("none" if a.cpu else "inductor")
     os.makedirs(a.out, exist_ok=True)
     random.seed(a.seed)
+    for item in a.more.split(",") if a.more else ():      # before the loader's processes are born
+        family, factor = item.split("=")
+        data.SHARES["C"][family] *= float(factor)
     side = side_of(a.resume) if a.resume else None
     start = (side["step"] * 1000 + 10 ** 6) if side else 0
     loader = Loader(a.rows, a.workers, a.slots, start, a.val, not a.cpu)
     if a.cpu:
-        torch.set_num_threads(1)
+        torch.set_num_threads(a.threads)
     else:
         torch.set_num_threads(4)
         torch.backends.cuda.matmul.allow_tf32 = True
