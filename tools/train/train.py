@@ -227,8 +227,11 @@ class Trainer:
             self.resume(a.resume)
         self.net.to(self.dev)
         self.aux.to(self.dev)
-        self.params = list(self.net.parameters()) + list(self.aux.parameters())
-        mat = [p for n, p in self.net.named_parameters() if p.ndim == 2 and "embeddings" not in n and "lm_head" not in n]
+        if a.freeze:
+            for n, p in [*self.net.named_parameters(), *self.aux.named_parameters()]:
+                p.requires_grad_(n.startswith("language_model"))
+        self.params = [p for p in [*self.net.parameters(), *self.aux.parameters()] if p.requires_grad]
+        mat = [p for n, p in self.net.named_parameters() if p.ndim == 2 and p.requires_grad and "embeddings" not in n and "lm_head" not in n]
         ids = {id(p) for p in mat}
         rest = [p for p in self.params if id(p) not in ids]
         self.muon = Muon(mat, a.lr, .05)
@@ -271,10 +274,13 @@ class Trainer:
         tiles = b["tiles_u8"]
         for x in (tiles, par, noise):
             torch._dynamo.mark_dynamic(x, 0)
-        px = self.light(tiles, par, noise)
-        rows, h = self.net.rows(px.to(self.c.dtype))
-        x = self.net.embed(b["ids"], b["row"], rows)
-        out = self.net.decode(x, b["seg"])
+        half = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.a.cpu and self.a.freeze)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.a.freeze), half:
+            px = self.light(tiles, par, noise)
+            rows, h = self.net.rows(px.to(self.c.dtype))
+        with half:
+            x = self.net.embed(b["ids"], b["row"], rows)
+            out = self.net.decode(x, b["seg"])
         lg = self.net.logits(out.reshape(-1, self.c.dim)[b["where"]]).float()
         return lg, h
 
@@ -436,6 +442,7 @@ def main():
     ap.add_argument("--steps", type=int, default=0)
     ap.add_argument("--more", default="", help="FAMILY=FACTOR,...: another share of these families in stage C")
     ap.add_argument("--warm", type=int, default=0, help="steps until the full learning rate; 0: 200, or 100 after a resume")
+    ap.add_argument("--freeze", action="store_true", help="train the decoder alone; with --cpu its products in bf16")
     ap.add_argument("--threads", type=int, default=1, help="with --cpu")
     ap.add_argument("--log-every", type=int, default=50)
     ap.add_argument("--exam-every", type=float, default=150)
