@@ -82,8 +82,6 @@ static tsr_status resolve(tsr_chat *chat, const tsr_json_value *config)
             return tsr_fail(TSR_E_UNSUPPORTED, "the format %s needs the token %s, which the tokenizer lacks",
                             f->name, f->controls[i]);
     }
-    if (chat->think == TSR_THINK_ON && !f->thinks)
-        return tsr_fail(TSR_E_ARG, "the format %s knows no thinking", f->name);
     tsr_status st = read_framing(&chat->framing, f, config);
     if (!st && chat->framing == TSR_FRAME_NVLM) st = check_tags(chat->tokenizer);
     if (!st) st = read_spelling(&chat->image_begin, config, "img_start_token", "<img>");
@@ -97,7 +95,6 @@ tsr_status tsr_chat_open(tsr_chat **out, const tsr_tokenizer *tokenizer, const t
     tsr_chat *chat = tsr_calloc(1, sizeof *chat);
     if (!chat) return tsr_fail(TSR_E_NOMEM, "no memory for a prompt format");
     chat->tokenizer = tokenizer;
-    chat->think = opts.think;
     chat->rows_per_tile = opts.rows_per_tile;
     tsr_status st = tsr_chat_choose(&chat->format, tokenizer, config, opts.format);
     if (!st) st = resolve(chat, config);
@@ -313,11 +310,13 @@ static tsr_status check_message(const tsr_chat *chat, const tsr_chat_turn *m, bo
     return TSR_OK;
 }
 
-/* What the messages have switched thinking to, unless it was set from outside. */
+/* *think becomes what was asked for from outside, or else what the messages switch it to. */
 static tsr_status read_switches(const tsr_chat *chat, tsr_think *think, const tsr_chat_turn *messages,
-                                int64_t n)
+                                int64_t n, tsr_think asked)
 {
     const tsr_chat_format *f = chat->format;
+    if (asked == TSR_THINK_ON && !f->thinks)
+        return tsr_fail(TSR_E_ARG, "the format %s knows no thinking", f->name);
     for (int64_t i = 0; i < n && f->read_switch; i++) {
         if (messages[i].role == TSR_CHAT_ASSISTANT) continue;
         char *all = NULL;
@@ -327,7 +326,7 @@ static tsr_status read_switches(const tsr_chat *chat, tsr_think *think, const ts
         *think = f->read_switch(*think, (tsr_slice){all, bytes}, messages[i].role);
         tsr_free(all);
     }
-    if (chat->think != TSR_THINK_AUTO) *think = f->thinks ? chat->think : TSR_THINK_AUTO;
+    if (asked != TSR_THINK_AUTO) *think = f->thinks ? asked : TSR_THINK_AUTO;
     return TSR_OK;
 }
 
@@ -350,7 +349,8 @@ static void write_message(tsr_chat_writer *w, const tsr_chat_turn *m, bool past)
     tsr_free(all);
 }
 
-tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_chat_turn *messages, int64_t n)
+tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_chat_turn *messages, int64_t n,
+                           tsr_think think)
 {
     if (n < 1 || n > MAX_MESSAGES)
         return tsr_fail(TSR_E_ARG, "%lld messages; wanted 1 to %d", (long long)n, MAX_MESSAGES);
@@ -362,10 +362,10 @@ tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_c
     }
     prompt->n_images_before = 0;
     prompt->think = chat->format->start_think;
-    tsr_status st = read_switches(chat, &prompt->think, messages, n);
+    tsr_status st = read_switches(chat, &prompt->think, messages, n, think);
     if (st) return st;
 
-    tsr_chat_writer w = {.chat = chat};
+    tsr_chat_writer w = {.chat = chat, .think = think};
     tsr_build_begin(&w.b, chat->tokenizer, prompt);
     if (messages[0].role != TSR_CHAT_SYSTEM) chat->format->system(&w, (tsr_slice){"", 0}, false);
     for (int64_t i = 0; i < n; i++) write_message(&w, &messages[i], i < last_user);
@@ -374,16 +374,16 @@ tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt, const tsr_c
 }
 
 tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt, const tsr_chat_turn *message,
-                             bool ends_line)
+                             bool ends_line, tsr_think think)
 {
     if (message->role != TSR_CHAT_USER)
         return tsr_fail(TSR_E_ARG, "a dialogue goes on with a user's message");
     tsr_status st = check_message(chat, message, false);
-    if (!st) st = read_switches(chat, &prompt->think, message, 1);
+    if (!st) st = read_switches(chat, &prompt->think, message, 1, think);
     if (st) return st;
 
     prompt->n_images_before += prompt->n_images;
-    tsr_chat_writer w = {.chat = chat};
+    tsr_chat_writer w = {.chat = chat, .think = think};
     tsr_build_begin(&w.b, chat->tokenizer, prompt);
     chat->format->next(&w, ends_line);
     chat->format->user(&w, message);

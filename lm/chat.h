@@ -35,7 +35,6 @@ typedef struct tsr_chat_turn {
 
 typedef struct tsr_chat_opts {
     const char *format;    /* a name of the list above, NULL to choose by the checkpoint */
-    tsr_think think;       /* auto: as the format and the messages' own switches say */
     int64_t rows_per_tile; /* 0: a model without eyes, images are refused */
 } tsr_chat_opts;
 
@@ -43,9 +42,9 @@ typedef struct tsr_chat tsr_chat;
 
 /* Choose the format and resolve its tokens. `config` is the checkpoint's config.json or NULL; the choice is
  * made by its `template` and `image_tag_type`, then by what the chat template says, then by the tokens there
- * are, and is logged. The tokenizer must outlive the chat. Errors: TSR_E_ARG for an unknown name, or thinking
- * in a format without it; TSR_E_UNSUPPORTED for a chat template that is none of the list, or a token that the
- * format needs and the tokenizer lacks; TSR_E_FORMAT; TSR_E_NOMEM. */
+ * are, and is logged. The tokenizer must outlive the chat. Errors: TSR_E_ARG for an unknown name;
+ * TSR_E_UNSUPPORTED for a chat template that is none of the list, or a token that the format needs and the
+ * tokenizer lacks; TSR_E_FORMAT; TSR_E_NOMEM. */
 TSR_CHECKED tsr_status tsr_chat_open(tsr_chat **out, const tsr_tokenizer *tokenizer,
                                      const tsr_json_value *config, tsr_chat_opts opts);
 void tsr_chat_close(tsr_chat *chat);
@@ -56,17 +55,19 @@ const char *tsr_chat_name(const tsr_chat *chat);
 const char *tsr_chat_format_name(int i);
 
 /* A whole dialogue. A system message can only be the first. When the last message is the user's, what makes
- * the model answer is appended. Errors: TSR_E_ARG for messages that no dialogue has, TSR_E_UNSUPPORTED for
- * images in a format without a place for them, TSR_E_LIMIT, TSR_E_NOMEM; the prompt is then of no use. */
+ * the model answer is appended. think: auto is as the format and the messages' own switches say. Errors:
+ * TSR_E_ARG for messages that no dialogue has, or thinking switched on in a format without it;
+ * TSR_E_UNSUPPORTED for images in a format without a place for them, TSR_E_LIMIT, TSR_E_NOMEM; the prompt is
+ * then of no use. */
 TSR_CHECKED tsr_status tsr_chat_render(const tsr_chat *chat, tsr_prompt *prompt,
-                                       const tsr_chat_turn *messages, int64_t n);
+                                       const tsr_chat_turn *messages, int64_t n, tsr_think think);
 
 /* What to append for the user's next message, when the model's state holds `prompt` and the answer to it
  * without the stop token; `ends_line` says that the answer's text ends in a line end. `prompt` is replaced.
  * Where the format keeps an answer as it was given (no thoughts dropped, no white space stripped) this equals
  * what tsr_chat_render appends, id by id. Errors: as there. */
 TSR_CHECKED tsr_status tsr_chat_continue(const tsr_chat *chat, tsr_prompt *prompt,
-                                         const tsr_chat_turn *message, bool ends_line);
+                                         const tsr_chat_turn *message, bool ends_line, tsr_think think);
 
 /* Add the ids that end an answer: eos_token_id of both configs (either may be NULL) and of the language
  * model's part, tokenizer_config's eos_token, </s>, and the format's own turn token. Each once. Errors:

@@ -52,13 +52,13 @@ struct tsr_chat {
     const tsr_chat_format *format;
     int32_t controls[MAX_CONTROLS];
     tsr_framing framing;
-    tsr_think think;
     int64_t rows_per_tile;
     char *image_begin, *image_end; /* spellings of <img> and </img> */
 };
 
 struct tsr_chat_writer {
     const tsr_chat *chat;
+    tsr_think think; /* as asked for from outside */
     tsr_builder b;
     bool line_begun; /* the state ends in a line end already */
 };

@@ -93,10 +93,10 @@ static void h_system(tsr_chat_writer *w, tsr_slice s, bool given)
     text(w, "System\n");
     slice(w, s);
     /* The model was trained to find the switch here, so one that was set from outside is written down. */
-    if (w->chat->think == TSR_THINK_AUTO || !w->chat->format->thinks) return;
+    if (w->think == TSR_THINK_AUTO || !w->chat->format->thinks) return;
     if (h_switch(TSR_THINK_AUTO, s, TSR_CHAT_SYSTEM) != TSR_THINK_AUTO) return;
     if (s.bytes > 0) text(w, " ");
-    text(w, w->chat->think == TSR_THINK_ON ? REASONING_ON : REASONING_OFF);
+    text(w, w->think == TSR_THINK_ON ? REASONING_ON : REASONING_OFF);
 }
 
 static void h_user(tsr_chat_writer *w, const tsr_chat_turn *message)

@@ -287,7 +287,7 @@ static void describe(tsr_model *m)
         .path = m->path,
         .name = m->name,
         .backend = m->backend_text,
-        .chat_template = m->chat[TSR_THINK_OFF] ? tsr_chat_name(m->chat[TSR_THINK_OFF]) : "",
+        .chat_template = m->chat ? tsr_chat_name(m->chat) : "",
         .pattern = m->pattern,
         .weight_types = m->weight_text,
         .card = m->card ? m->card : "",
@@ -316,19 +316,14 @@ static void describe(tsr_model *m)
     }
 }
 
-/* The prompt format in its three ways of thinking. Only formats that think have the one where it is on. */
 static tsr_status open_chat(tsr_model *m, const tsr_model_opts *o)
 {
     const tsr_json_value *config = tsr_json_root(m->config);
     tsr_chat_opts c = {.format = o->chat_template,
                        .rows_per_tile = m->has_vision ? tsr_model_rows_per_tile(m) : 0};
-    tsr_status st = TSR_OK;
-    for (c.think = TSR_THINK_AUTO; !st && (int)c.think < TSR_N_THINK; c.think++) {
-        st = tsr_chat_open(&m->chat[c.think], m->tokenizer, config, c);
-        if (st == TSR_E_ARG && c.think == TSR_THINK_ON && m->chat[TSR_THINK_AUTO]) st = TSR_OK;
-    }
+    tsr_status st = tsr_chat_open(&m->chat, m->tokenizer, config, c);
     if (st) return st;
-    return tsr_chat_stop_ids(m->chat[TSR_THINK_OFF], &m->stop_ids, config,
+    return tsr_chat_stop_ids(m->chat, &m->stop_ids, config,
                              m->generation ? tsr_json_root(m->generation) : NULL);
 }
 
@@ -459,7 +454,7 @@ void tsr_model_close(tsr_model *m)
 {
     if (!m) return;
     tsr_pool_close(m->pool);
-    for (int i = 0; i < TSR_N_THINK; i++) tsr_chat_close(m->chat[i]);
+    tsr_chat_close(m->chat);
     tsr_ids_close(&m->stop_ids);
     tsr_tokenizer_close(m->tokenizer);
     tsr_lm_close(m->lm);

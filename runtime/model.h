@@ -50,8 +50,8 @@ struct tsr_model {
     tsr_projector *projector;
     tsr_lm *lm;
 
-    tsr_tokenizer *tokenizer;    /* NULL for synthetic and planned models */
-    tsr_chat *chat[TSR_N_THINK]; /* by tsr_think; NULL where the format has no such mode */
+    tsr_tokenizer *tokenizer; /* this and chat: NULL for synthetic and planned models */
+    tsr_chat *chat;
     tsr_ids stop_ids;
     tsr_sampling sampling; /* of generation_config.json */
     tsr_cut cut;

@@ -200,14 +200,15 @@ static tsr_status add_images_of(tsr_session *s, const tsr_said *t, int64_t *skip
 
 /* Before the first answer the dialogue is rendered whole, and what is new of it is appended: a system message can
  * so be read, forked, and asked different things. */
-static tsr_status render_whole(tsr_session *s, const tsr_chat *chat)
+static tsr_status render_whole(tsr_session *s, tsr_think think)
 {
+    const tsr_chat *chat = s->engine->model->chat;
     tsr_chat_turn *messages = tsr_calloc((size_t)s->n_turns, sizeof *messages);
     if (!messages) return tsr_fail(TSR_E_NOMEM, "no memory for %lld turns", (long long)s->n_turns);
     for (int64_t i = 0; i < s->n_turns; i++)
         messages[i] = (tsr_chat_turn){s->turns[i].role, s->turns[i].parts, s->turns[i].n_parts};
     s->prompt.n_images_before = 0;
-    tsr_status st = tsr_chat_render(chat, &s->prompt, messages, s->n_turns);
+    tsr_status st = tsr_chat_render(chat, &s->prompt, messages, s->n_turns, think);
     tsr_free(messages);
     if (st) return st;
 
@@ -223,7 +224,7 @@ static tsr_status render_whole(tsr_session *s, const tsr_chat *chat)
     return st ? st : append(s, ids->items, same, ids->n, 0);
 }
 
-static tsr_status render_next(tsr_session *s, const tsr_chat *chat)
+static tsr_status render_next(tsr_session *s, tsr_think think)
 {
     if (s->n_turns != 1 || s->turns[0].role != TSR_CHAT_USER)
         return tsr_fail(TSR_E_ARG, "after an answer, one turn of the user is wanted; %lld turns were said",
@@ -231,7 +232,7 @@ static tsr_status render_next(tsr_session *s, const tsr_chat *chat)
     tsr_chat_turn message = {s->turns[0].role, s->turns[0].parts, s->turns[0].n_parts};
     s->prompt.n_images_before += s->prompt.n_images;
     s->prompt.n_images = 0;
-    tsr_status st = tsr_chat_continue(chat, &s->prompt, &message, s->ends_line);
+    tsr_status st = tsr_chat_continue(s->engine->model->chat, &s->prompt, &message, s->ends_line, think);
     if (st) return st;
     int64_t first_row = s->image_rows, none = 0;
     st = add_images_of(s, &s->turns[0], &none);
@@ -242,13 +243,8 @@ tsr_status tsr_session_render(tsr_session *s, tsr_think think)
 {
     if (!s->n_turns) return TSR_OK;
     const tsr_model *m = s->engine->model;
-    const tsr_chat *chat = m->chat[think];
-    if (!chat)
-        return m->chat[TSR_THINK_OFF]
-                   ? tsr_fail(TSR_E_ARG, "format %s has no thinking to switch",
-                              tsr_chat_name(m->chat[TSR_THINK_OFF]))
-                   : tsr_fail(TSR_E_UNSUPPORTED, "%s has no prompt format; add ids or raw text", m->name);
-    tsr_status st = s->answered ? render_next(s, chat) : render_whole(s, chat);
+    if (!m->chat) return tsr_fail(TSR_E_UNSUPPORTED, "%s has no prompt format; add ids or raw text", m->name);
+    tsr_status st = s->answered ? render_next(s, think) : render_whole(s, think);
     if (!st && s->answered) tsr_session_forget_turns(s);
     if (!st && s->past.n > s->engine->sizes.n_ctx)
         st = tsr_fail(TSR_E_CONTEXT,

@@ -17,6 +17,11 @@ run info --json --hash -m "$tmp/copy"; before=$(jq -r .id <"$tmp/out")
 printf 'x' | dd of="$tmp/copy/model.safetensors" bs=1 seek=300001 conv=notrunc status=none
 run info --json --hash -m "$tmp/copy"; gives 0; json ".id != \"$before\""
 
+# What was chosen is said once.
+run info -v -m $random; gives 0
+[ "$(grep -c "prompt format" "$tmp/err")" = 1 ] || complain "the prompt format is not said once"
+[ -z "$(sort "$tmp/err" | uniq -d)" ] || complain "said twice: $(sort "$tmp/err" | uniq -d | head -n 1)"
+
 run plan; gives 0; says "sessions that fit"
 run plan --json -m $words -c 1000 -np 3 --memory 0.5; gives 0
 json '.n_ctx == 1000 and .sessions == 3 and .memory_bytes == 536870912 and .total_bytes > 0'

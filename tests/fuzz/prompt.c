@@ -76,9 +76,9 @@ static int64_t controls_of(int format, const char *text, size_t bytes, bool ends
     tsr_prompt p = {0};
     tsr_chat_part part = {.text = text, .bytes = bytes};
     tsr_chat_turn turn = {TSR_CHAT_USER, &part, 1};
-    FUZZ_CHECK(tsr_chat_render(chats[format], &p, &turn, 1) == TSR_OK);
+    FUZZ_CHECK(tsr_chat_render(chats[format], &p, &turn, 1, TSR_THINK_OFF) == TSR_OK);
     int64_t n = count_controls(&p);
-    FUZZ_CHECK(tsr_chat_continue(chats[format], &p, &turn, ends_line) == TSR_OK);
+    FUZZ_CHECK(tsr_chat_continue(chats[format], &p, &turn, ends_line, TSR_THINK_OFF) == TSR_OK);
     n += count_controls(&p);
     FUZZ_CHECK(p.n_rows == 0 && p.n_images == 0);
     tsr_prompt_close(&p);
@@ -91,7 +91,7 @@ static void open_all(void)
     FUZZ_CHECK(tsr_splitter_open(&hand, tsr_pattern_family, true) == TSR_OK);
     FUZZ_CHECK(tsr_splitter_open(&pcre, tsr_pattern_family, false) == TSR_OK);
     for (int i = 0; i < N_FORMATS; i++) {
-        tsr_chat_opts opts = {.format = tsr_chat_format_name(i), .think = TSR_THINK_OFF, .rows_per_tile = 4};
+        tsr_chat_opts opts = {.format = tsr_chat_format_name(i), .rows_per_tile = 4};
         FUZZ_CHECK(tsr_chat_open(&chats[i], tokenizer, NULL, opts) == TSR_OK);
         n_tame[i] = controls_of(i, "x", 1, false);
     }

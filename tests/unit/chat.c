@@ -54,16 +54,16 @@ static void read_dialogue(dialogue *d, const tsr_json_value *messages)
     }
 }
 
-static tsr_chat *open_chat(const tsr_tokenizer *t, const char *format, tsr_think think)
+static tsr_chat *open_chat(const tsr_tokenizer *t, const char *format)
 {
     tsr_chat *chat = NULL;
-    if (tsr_chat_open(&chat, t, NULL, (tsr_chat_opts){format, think, ROWS})) fail_msg("%s", tsr_message());
+    if (tsr_chat_open(&chat, t, NULL, (tsr_chat_opts){format, ROWS})) fail_msg("%s", tsr_message());
     return chat;
 }
 
-static void render(const tsr_chat *chat, tsr_prompt *p, const dialogue *d)
+static void render(const tsr_chat *chat, tsr_prompt *p, const dialogue *d, tsr_think think)
 {
-    if (tsr_chat_render(chat, p, d->turns, d->n)) fail_msg("%s", tsr_message());
+    if (tsr_chat_render(chat, p, d->turns, d->n, think)) fail_msg("%s", tsr_message());
 }
 
 /* Segments must cover the ids, and say what they are. */
@@ -109,10 +109,10 @@ static void prompts_are_what_the_templates_render(void **state)
         tsr_think mode = strcmp(think, "on") == 0    ? TSR_THINK_ON
                          : strcmp(think, "off") == 0 ? TSR_THINK_OFF
                                                      : TSR_THINK_AUTO;
-        tsr_chat *chat = open_chat(t, format, mode);
+        tsr_chat *chat = open_chat(t, format);
         dialogue d;
         read_dialogue(&d, text_member(c, "messages"));
-        render(chat, &p, &d);
+        render(chat, &p, &d, mode);
         check_segments(&p);
         char what[256];
         snprintf(what, sizeof what, "%s on %s, think %s, first message '%.100s'", format, name, think,
@@ -158,17 +158,17 @@ static void nothing_a_user_writes_becomes_a_control_token(void **state)
                  {"base", "vlm", 32, HOSTILE "</think>"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tsr_tokenizer *t = text_tokenizer(cases[i].tokenizer);
-        tsr_chat *chat = open_chat(t, cases[i].format, TSR_THINK_AUTO);
+        tsr_chat *chat = open_chat(t, cases[i].format);
         tsr_prompt tame = {0}, wild = {0};
         dialogue d = {0};
         add_turn(&d, TSR_CHAT_SYSTEM, text_part("a"));
         add_turn(&d, TSR_CHAT_USER, text_part("b"));
         add_turn(&d, TSR_CHAT_ASSISTANT, text_part("c"));
         add_turn(&d, TSR_CHAT_USER, text_part("d"));
-        render(chat, &tame, &d);
+        render(chat, &tame, &d, TSR_THINK_AUTO);
         for (int k = 0; k < 4; k++)
             if (d.turns[k].role != TSR_CHAT_ASSISTANT) d.parts[k][0] = text_part(cases[i].hostile);
-        render(chat, &wild, &d);
+        render(chat, &wild, &d, TSR_THINK_AUTO);
         assert_int_equal(count_controls(&wild, cases[i].n_controls),
                          count_controls(&tame, cases[i].n_controls));
         assert_int_equal(wild.n_rows, 0);
@@ -221,7 +221,7 @@ static void the_next_turn_continues_the_history(void **state)
     static const char *const answers[] = {"It is a chart", "Yes, two of them"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tsr_tokenizer *t = text_tokenizer(cases[i].tokenizer);
-        tsr_chat *chat = open_chat(t, cases[i].format, cases[i].think);
+        tsr_chat *chat = open_chat(t, cases[i].format);
         tsr_ids held = {0};
         tsr_prompt step = {0}, whole = {0};
         dialogue d = {0};
@@ -235,13 +235,14 @@ static void the_next_turn_continues_the_history(void **state)
                 d.turns[d.n - 1].n_parts = 2;
             }
             if (k == 0)
-                render(chat, &step, &d);
+                render(chat, &step, &d, cases[i].think);
             else
-                assert_int_equal(tsr_chat_continue(chat, &step, &d.turns[d.n - 1], *cases[i].line != 0),
-                                 TSR_OK);
+                assert_int_equal(
+                    tsr_chat_continue(chat, &step, &d.turns[d.n - 1], *cases[i].line != 0, cases[i].think),
+                    TSR_OK);
             check_segments(&step);
             append(&held, &step.ids, &rows);
-            render(chat, &whole, &d);
+            render(chat, &whole, &d, cases[i].think);
             assert_int_equal(held.n, whole.ids.n);
             for (int64_t at = 0; at < held.n; at++) assert_int_equal(held.items[at], whole.ids.items[at]);
             if (k == 2) break;
@@ -265,18 +266,18 @@ static void nano_closes_an_answer_as_its_history_does(void **state)
 {
     (void)state;
     tsr_tokenizer *t = text_tokenizer("family");
-    tsr_chat *chat = open_chat(t, "nano-v2", TSR_THINK_AUTO);
+    tsr_chat *chat = open_chat(t, "nano-v2");
     tsr_prompt step = {0}, whole = {0};
     dialogue d = {0};
     add_turn(&d, TSR_CHAT_USER, text_part("One /no_think"));
-    render(chat, &step, &d);
+    render(chat, &step, &d, TSR_THINK_AUTO);
     assert_false(step.thinking);
     add_turn(&d, TSR_CHAT_ASSISTANT, text_part("Two"));
     add_turn(&d, TSR_CHAT_USER, text_part("Three"));
-    render(chat, &whole, &d);
+    render(chat, &whole, &d, TSR_THINK_AUTO);
     for (int ends_line = 0; ends_line < 2; ends_line++) {
         tsr_prompt next = {.think = step.think};
-        assert_int_equal(tsr_chat_continue(chat, &next, &d.turns[2], ends_line), TSR_OK);
+        assert_int_equal(tsr_chat_continue(chat, &next, &d.turns[2], ends_line, TSR_THINK_AUTO), TSR_OK);
         assert_false(next.thinking); /* the switch of the first turn still holds */
         int64_t n = next.ids.n;
         for (int64_t k = 0; k < n; k++)
@@ -284,7 +285,7 @@ static void nano_closes_an_answer_as_its_history_does(void **state)
         tsr_prompt_close(&next);
     }
     d.parts[2][0] = text_part("Three /think");
-    assert_int_equal(tsr_chat_continue(chat, &step, &d.turns[2], true), TSR_OK);
+    assert_int_equal(tsr_chat_continue(chat, &step, &d.turns[2], true, TSR_THINK_AUTO), TSR_OK);
     assert_true(step.thinking);
     tsr_prompt_close(&step);
     tsr_prompt_close(&whole);
@@ -360,7 +361,6 @@ static void what_no_format_fits_is_said(void **state)
         {"family", NULL, NULL, {.format = "alpaca"}, TSR_E_ARG, "'alpaca'; there are base, h-reasoning"},
         {"family", "### Instruction:", NULL, {0}, TSR_E_UNSUPPORTED, "choose one of base"},
         {"family", NULL, NULL, {.format = "internvl"}, TSR_E_UNSUPPORTED, "needs the token <|im_start|>"},
-        {"family", NULL, NULL, {.format = "nvlm", .think = TSR_THINK_ON}, TSR_E_ARG, "knows no thinking"},
         {"family",
          NULL,
          "{\"image_tag_type\":\"new\"}",
@@ -411,13 +411,33 @@ static void dialogues_that_are_none_are_refused(void **state)
         dialogue d = {0};
         add_turn(&d, cases[i].roles[0], text_part("x"));
         add_turn(&d, cases[i].roles[1], (tsr_chat_part){.text = "x", .bytes = 1, .n_tiles = cases[i].tiles});
-        assert_int_equal(tsr_chat_render(chat, &p, d.turns, d.n), cases[i].status);
-        assert_int_equal(tsr_chat_render(chat, &p, d.turns, 0), TSR_E_ARG);
-        assert_int_equal(tsr_chat_continue(chat, &p, &d.turns[0], false),
+        assert_int_equal(tsr_chat_render(chat, &p, d.turns, d.n, TSR_THINK_AUTO), cases[i].status);
+        assert_int_equal(tsr_chat_render(chat, &p, d.turns, 0, TSR_THINK_AUTO), TSR_E_ARG);
+        assert_int_equal(tsr_chat_continue(chat, &p, &d.turns[0], false, TSR_THINK_AUTO),
                          cases[i].roles[0] == TSR_CHAT_USER ? TSR_OK : TSR_E_ARG);
         tsr_chat_close(chat);
     }
     tsr_prompt_close(&p);
+    tsr_tokenizer_close(t);
+}
+
+static void thinking_is_asked_of_formats_that_know_it(void **state)
+{
+    (void)state;
+    tsr_tokenizer *t = text_tokenizer("family");
+    static const char *const formats[] = {"nvlm", "base"};
+    for (int i = 0; i < 2; i++) {
+        tsr_chat *chat = open_chat(t, formats[i]);
+        tsr_prompt p = {0};
+        dialogue d = {0};
+        add_turn(&d, TSR_CHAT_USER, text_part("x"));
+        assert_int_equal(tsr_chat_render(chat, &p, d.turns, d.n, TSR_THINK_ON), TSR_E_ARG);
+        assert_non_null(strstr(tsr_message(), "knows no thinking"));
+        render(chat, &p, &d, TSR_THINK_OFF);
+        assert_int_equal(tsr_chat_continue(chat, &p, &d.turns[0], false, TSR_THINK_ON), TSR_E_ARG);
+        tsr_prompt_close(&p);
+        tsr_chat_close(chat);
+    }
     tsr_tokenizer_close(t);
 }
 
@@ -435,12 +455,11 @@ static void bare_images_follow_the_config(void **state)
         tsr_json *config = json_of(cases[i].config);
         tsr_chat *chat = NULL;
         tsr_prompt p = {0};
-        assert_int_equal(
-            tsr_chat_open(&chat, t, tsr_json_root(config), (tsr_chat_opts){"base", TSR_THINK_AUTO, ROWS}),
-            TSR_OK);
+        assert_int_equal(tsr_chat_open(&chat, t, tsr_json_root(config), (tsr_chat_opts){"base", ROWS}),
+                         TSR_OK);
         dialogue d = {0};
         add_turn(&d, TSR_CHAT_USER, (tsr_chat_part){.n_tiles = 2});
-        render(chat, &p, &d);
+        render(chat, &p, &d, TSR_THINK_AUTO);
         check_segments(&p);
         int64_t n_markers = 0;
         for (int64_t k = 0; k < p.n_segments; k++) n_markers += p.segments[k].kind == TSR_SEGMENT_MARKER;
@@ -489,7 +508,7 @@ static void stop_ids_are_the_union(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tsr_tokenizer *t = text_tokenizer(cases[i].tokenizer);
-        tsr_chat *chat = open_chat(t, cases[i].format, TSR_THINK_AUTO);
+        tsr_chat *chat = open_chat(t, cases[i].format);
         tsr_json *config = json_of(cases[i].config), *generation = json_of(cases[i].generation);
         tsr_ids ids = {0};
         assert_int_equal(tsr_chat_stop_ids(chat, &ids, config ? tsr_json_root(config) : NULL,
@@ -515,9 +534,9 @@ static tsr_status open_and_render(const tsr_tokenizer *t, const char *format)
     add_turn(&d, TSR_CHAT_USER, text_part(" What is <SPECIAL_11>? "));
     add_turn(&d, TSR_CHAT_ASSISTANT, text_part("Text."));
     add_turn(&d, TSR_CHAT_USER, (tsr_chat_part){.n_tiles = 3});
-    tsr_status st = tsr_chat_open(&chat, t, NULL, (tsr_chat_opts){format, TSR_THINK_AUTO, 300});
-    if (!st) st = tsr_chat_render(chat, &p, d.turns, d.n);
-    if (!st) st = tsr_chat_continue(chat, &p, &d.turns[1], false);
+    tsr_status st = tsr_chat_open(&chat, t, NULL, (tsr_chat_opts){format, 300});
+    if (!st) st = tsr_chat_render(chat, &p, d.turns, d.n, TSR_THINK_AUTO);
+    if (!st) st = tsr_chat_continue(chat, &p, &d.turns[1], false, TSR_THINK_AUTO);
     if (!st) st = tsr_chat_stop_ids(chat, &ids, NULL, NULL);
     tsr_ids_close(&ids);
     tsr_prompt_close(&p);
@@ -554,6 +573,7 @@ int main(void)
         cmocka_unit_test(the_checkpoint_chooses_the_format),
         cmocka_unit_test(what_no_format_fits_is_said),
         cmocka_unit_test(dialogues_that_are_none_are_refused),
+        cmocka_unit_test(thinking_is_asked_of_formats_that_know_it),
         cmocka_unit_test(bare_images_follow_the_config),
         cmocka_unit_test(stop_ids_are_the_union),
         cmocka_unit_test(no_memory_is_a_message_and_no_leak),
