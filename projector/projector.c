@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/config.h"
+#include "base/log.h"
 
 /* Both kinds have used this since the first, which took PyTorch's default; it is not the encoder's. */
 #define EPS 1e-5f
@@ -43,8 +44,8 @@ tsr_status tsr_projector_config_read(tsr_projector_config *out, const tsr_json_v
     double ratio = tsr_config_number(&f, "downsample_ratio", 0.0, 1.0);
     if (ratio != 0.5)
         tsr_config_fail(&f, TSR_E_UNSUPPORTED, "downsample_ratio is %g, only 0.5 is supported", ratio);
-    tsr_config_must_be(&f, "projector_hidden_act",
-                       "gelu"); /* of kind A; Nemotron's wrappers do not write it */
+    c.act_unsaid = !tsr_config_find(&f, "projector_hidden_act", NULL);
+    if (!c.act_unsaid) tsr_config_must_be(&f, "projector_hidden_act", "gelu");
 
     /* transformers has version 2 alone and does not write the key; everyone else must. */
     const char *version = tsr_config_text(&f, "ps_version");
@@ -113,6 +114,8 @@ tsr_status tsr_projector_open(tsr_projector **out, tsr_loader *l, const tsr_proj
         tsr_projector_close(p);
         return tsr_wrap(st, "projector");
     }
+    if (p->config.kind == TSR_PROJECTOR_A && c->act_unsaid)
+        tsr_log(TSR_LOG_INFO, "config.json: no key 'projector_hidden_act', taking gelu");
     *out = p;
     return TSR_OK;
 }

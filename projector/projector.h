@@ -20,6 +20,7 @@ typedef struct tsr_projector_config {
     int64_t d_hidden;        /* 0: read off the tensor */
     int shuffle;             /* 1 or 2: token order of the pixel shuffle */
     tsr_projector_kind kind; /* without files; otherwise the tensors decide */
+    bool act_unsaid;         /* kind A takes gelu then, and logs it; kind B has no such key */
 } tsr_projector_config;
 
 /* Read the root of config.json; d_patch and d_model come from the two networks. kind is B where

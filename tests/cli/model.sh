@@ -21,6 +21,9 @@ run info --json --hash -m "$tmp/copy"; gives 0; json ".id != \"$before\""
 run info -v -m $random; gives 0
 [ "$(grep -c "prompt format" "$tmp/err")" = 1 ] || complain "the prompt format is not said once"
 [ -z "$(sort "$tmp/err" | uniq -d)" ] || complain "said twice: $(sort "$tmp/err" | uniq -d | head -n 1)"
+run info -v -m $words; gives 0; warns "projector_hidden_act"
+run info -v -m $random; gives 0 # its projector is of kind B, which has no such key
+! grep -q "projector_hidden_act" "$tmp/err" || complain "a choice that nothing uses"
 
 run plan; gives 0; says "sessions that fit"
 run plan --json -m $words -c 1000 -np 3 --memory 0.5; gives 0
