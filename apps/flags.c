@@ -48,7 +48,7 @@ static const flag flags[] = {
     {"--vision-parity", STRING, AT(model_opts.vision_parity), 0, 0, G_IMAGE,
      "hf: no rotation, transparency dropped, 16 bits clipped"},
     {"--resize-rule", STRING, AT(image.resize_rule), 0, 0, G_IMAGE,
-     "old: pictures over 100:1 as before Pillow 12.2"},
+     "12.2 or old: tall pictures as Pillow 12.2 or before resized them"},
     {"-p --prompt", STRING, AT(prompt), 0, 0, G_PROMPT | G_TOKENIZE | G_TRACE, "TEXT: what to ask"},
     {"-f --file", STRING, AT(prompt_file), 0, 0, G_PROMPT | G_TOKENIZE,
      "FILE: what to ask, from a file; - is standard input"},

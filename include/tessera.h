@@ -195,7 +195,7 @@ typedef struct tsr_image_opts {
     int no_thumbnail;
     int64_t max_pixels, max_side, max_file_bytes; /* 0: the named defaults */
     int allow_truncated;                          /* take a JPEG that ends early */
-    const char *resize_rule; /* ">100:1" images: "default" or "old", see spec of the reference resize */
+    const char *resize_rule; /* as Pillow 13 ("default"), 12.2 to 12.3 ("12.2"), or older ("old") */
 } tsr_image_opts;
 
 typedef struct tsr_image_info {

@@ -19,6 +19,18 @@ static void hash(char hex[65], const void *data, size_t bytes)
     tsr_sha256_hex(hex, digest);
 }
 
+static tsr_status choose_order(tsr_resize_order *out, const char *rule)
+{
+    static const char *const names[] = {
+        [TSR_ORDER_PILLOW_13] = "default", [TSR_ORDER_PILLOW_12_2] = "12.2", [TSR_ORDER_PILLOW_9] = "old"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        if (strcmp(rule, names[i])) continue;
+        *out = (tsr_resize_order)i;
+        return TSR_OK;
+    }
+    return tsr_fail(TSR_E_ARG, "resize-rule: '%s' was found; default, 12.2 or old is wanted", rule);
+}
+
 static tsr_status options(tsr_pixel_opts *pixels, tsr_tile_rule *rule, const tsr_model *m,
                           const tsr_image_opts *o)
 {
@@ -34,15 +46,10 @@ static tsr_status options(tsr_pixel_opts *pixels, tsr_tile_rule *rule, const tsr
     *rule = (tsr_tile_rule){.tile_size = (int)m->cut.tile,
                             .min_tiles = o->min_tiles ? o->min_tiles : m->cut.min_tiles,
                             .max_tiles = o->max_tiles ? o->max_tiles : m->cut.max_tiles,
-                            .thumbnail = m->cut.thumbnail && !o->no_thumbnail,
-                            .order = TSR_ORDER_PILLOW_13};
+                            .thumbnail = m->cut.thumbnail && !o->no_thumbnail};
     if (o->max_tiles && !o->min_tiles && rule->min_tiles > rule->max_tiles) rule->min_tiles = rule->max_tiles;
     if (o->min_tiles && !o->max_tiles && rule->max_tiles < rule->min_tiles) rule->max_tiles = rule->min_tiles;
-    if (o->resize_rule && !strcmp(o->resize_rule, "old"))
-        rule->order = TSR_ORDER_PILLOW_9;
-    else if (o->resize_rule && strcmp(o->resize_rule, "default"))
-        return tsr_fail(TSR_E_ARG, "resize-rule: '%s' was found; default or old is wanted", o->resize_rule);
-    return TSR_OK;
+    return choose_order(&rule->order, o->resize_rule ? o->resize_rule : "default");
 }
 
 static tsr_status decode(tsr_image **out, const tsr_model *model, const void *data, size_t bytes,

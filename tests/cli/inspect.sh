@@ -22,6 +22,16 @@ hash=$(jq -r .tile_hash <"$tmp/out")
 run inspect "$picture" "$tmp/none.png"; gives 3
 run inspect "$tmp/none.png"; gives 1; one_message
 
+# The three orders of the resize: one picture tells the oldest from the others, one the newest.
+tiles_by() { run inspect --json --max-tiles 1 --resize-rule "$1" "${@:2}"; gives 0; jq -r .tile_hash <"$tmp/out"; }
+narrow=(-m $words tests/vectors/images/png-3x350.png)
+tall=(-m tests/vectors/models/chat-v1 tests/vectors/images/exif-6.jpg)
+new=$(tiles_by default "${narrow[@]}") mid=$(tiles_by 12.2 "${narrow[@]}") old=$(tiles_by old "${narrow[@]}")
+[ "$new" = "$mid" ] && [ "$new" != "$old" ] || complain "over 100:1: $new $mid $old"
+new=$(tiles_by default "${tall[@]}") mid=$(tiles_by 12.2 "${tall[@]}") old=$(tiles_by old "${tall[@]}")
+[ "$mid" = "$old" ] && [ "$new" != "$old" ] || complain "below 100:1: $new $mid $old"
+run inspect --resize-rule 9 "$picture"; gives 1; one_message; warns "default, 12.2 or old is wanted"
+
 run inspect "$picture" -o "$tmp/tiles.png"; gives 0
 cmp -s <(head -c 8 "$tmp/tiles.png") <(printf '\211PNG\r\n\032\n') || complain "-o did not write a PNG"
 run inspect --json "$tmp/tiles.png"; gives 0
