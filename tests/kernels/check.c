@@ -1,10 +1,11 @@
 /* tests/kernels/check.c: what the harness proves about one case, one seed and one table.
  *
- * A dry run comes first. It must change nothing, so its memory shows what every other run began with, and the
- * scratch it measured is all that the real runs get.
+ * First the case runs on a queue that has failed already, where ops do nothing: its memory shows what every other
+ * run begins with. Then each table runs dry, which must change nothing, states included, and the scratch that this
+ * measures is all that the real runs get.
  *
- *   contained    everything but the elements of outputs is as the dry run left it: guard bands, row padding,
- *                inputs, packed weights, the ends of the scratch, rows that nobody owns
+ *   contained    everything but the elements of outputs is as it began: guard bands, row padding, inputs, packed
+ *                weights, the ends of the scratch, rows that nobody owns
  *   written      outputs begin as 0xFF, which is NaN in every type; what is left so was not written
  *   right        each element is within its tolerance of ref; infinities and NaN match
  *   repeatable   a second run, from other rubbish and on three threads instead of one, gives the same bits
@@ -50,6 +51,7 @@ static void fail(report *r, const char *format, ...)
 typedef struct run_opts {
     size_t scratch; /* 0: dry */
     bool dry, alone, sizes;
+    bool idle; /* dry, and the queue has failed: no op runs */
     int alone_no;
     unsigned char fill;
     tsr_pool *pool;
@@ -68,6 +70,7 @@ static size_t run(kt *t, report *r, run_opts o)
         fail(r, "queue: %s", tsr_message());
         return 0;
     }
+    if (o.idle) tsr_queue_fail(t->q, TSR_E_CANCELLED, "idle");
     unsigned char *block = NULL;
     size_t bytes = o.scratch + 2 * SCRATCH_GUARD;
     if (!o.dry) {
@@ -90,7 +93,7 @@ static size_t run(kt *t, report *r, run_opts o)
     tsr_free(block);
     t->q->scratch.base = NULL;
     st = tsr_queue_sync(t->q);
-    if (st && st != t->want_status)
+    if (st && st != t->want_status && !o.idle)
         fail(r, "queue failed: %s", tsr_message());
     else if (!o.dry && st != t->want_status)
         fail(r, "queue did not fail");
@@ -124,7 +127,7 @@ static const char *name_of(const kt_buffer *b)
     return b->name ? b->name : "input";
 }
 
-/* Everything outside the elements this run owns is as it was when `before` ended dry. */
+/* Everything outside the elements this run owns is as in `before`, where no op ran. */
 static void check_contained(report *rep, const kt *t, const kt *before)
 {
     for (int64_t i = 0; i < t->n_buffers; i++) {
@@ -300,18 +303,26 @@ static bool check_bits(report *rep, const kt *t, const kt *other, const char *wh
 
 /* ---------------------------------------------------------------- the whole proof ----------------------- */
 
-static void check_again(report *rep, const kt *whole, const kt *dry, size_t scratch, tsr_pool *one,
-                        tsr_pool *three)
+/* One case and seed: what all tables share. */
+typedef struct proof {
+    const kt_case *c;
+    uint64_t seed;
+    tsr_pool *one, *three;
+    double *largest;
+    kt idle, ref;
+} proof;
+
+static void check_again(const proof *p, report *rep, const kt *whole, size_t scratch)
 {
     kt again = {0};
     rep->what = " (again)";
-    run(&again, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = three});
-    check_contained(rep, &again, dry);
+    run(&again, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = p->three});
+    check_contained(rep, &again, &p->idle);
     report quiet = *rep;
     quiet.failures = 1;
     if (!check_bits(&quiet, &again, whole, "")) {
         kt third = {0};
-        run(&third, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = one});
+        run(&third, rep, (run_opts){.scratch = scratch, .fill = 0x7b, .pool = p->one});
         if (check_bits(rep, &third, whole, "from other rubbish on the same threads, before"))
             check_bits(rep, &again, whole, "on three threads, on one");
         kt_end(&third);
@@ -319,15 +330,14 @@ static void check_again(report *rep, const kt *whole, const kt *dry, size_t scra
     kt_end(&again);
 }
 
-static void check_alone(report *rep, const kt *whole, const kt *dry, size_t scratch, tsr_pool *pool,
-                        int times)
+static void check_alone(const proof *p, report *rep, const kt *whole, size_t scratch, int times)
 {
     rep->what = " (alone)";
     for (int i = 1; i <= times && whole->n_units > 1 && !rep->failures; i++) {
         kt part = {0};
         run(&part, rep,
-            (run_opts){.scratch = scratch, .fill = 0xff, .pool = pool, .alone = true, .alone_no = i});
-        check_contained(rep, &part, dry);
+            (run_opts){.scratch = scratch, .fill = 0xff, .pool = p->three, .alone = true, .alone_no = i});
+        check_contained(rep, &part, &p->idle);
         check_bits(rep, &part, whole, "alone, in company");
         kt_end(&part);
     }
@@ -343,42 +353,47 @@ bool kt_same_slots(const kt_case *c, const tsr_ops *a, const tsr_ops *b)
     return !c->loads || !memcmp((const char *)a + loading, (const char *)b + loading, sizeof *a - loading);
 }
 
-static int check_table(const kt_case *c, uint64_t seed, const kt_table *table, const kt *ref, kt *whole,
-                       tsr_pool *one, tsr_pool *three, double *largest)
+/* The table's whole run goes into `whole`, which is the proof's own ref for ref itself. */
+static int check_table(const proof *p, const kt_table *table, kt *whole)
 {
-    report rep = {.c = c, .table = table, .seed = seed, .what = " (dry)", .largest = largest};
+    report rep = {.c = p->c, .table = table, .seed = p->seed, .what = " (dry)", .largest = p->largest};
+    bool is_ref = whole == &p->ref;
     kt dry = {0};
-    size_t scratch = run(&dry, &rep, (run_opts){.dry = true, .fill = 0xff, .pool = one});
-    check_contained(&rep, &dry, &dry); /* it owns nothing: outputs must be as they began */
+    size_t scratch = run(&dry, &rep, (run_opts){.dry = true, .fill = 0xff, .pool = p->one});
+    check_contained(&rep, &dry, &p->idle); /* it owns nothing */
+    kt_end(&dry);
 
     rep.what = "";
-    size_t used = run(whole, &rep, (run_opts){.scratch = scratch, .fill = 0xff, .pool = one, .sizes = !ref});
+    size_t used =
+        run(whole, &rep, (run_opts){.scratch = scratch, .fill = 0xff, .pool = p->one, .sizes = is_ref});
     if (used > scratch) fail(&rep, "scratch: %zu bytes used, %zu measured dry", used, scratch);
-    check_contained(&rep, whole, &dry);
+    check_contained(&rep, whole, &p->idle);
     bool fails = whole->want_status != TSR_OK;
     if (!fails) check_agreements(&rep, whole);
-    if (!fails && ref) check_right(&rep, whole, ref);
-    if (!fails && !ref) check_written(&rep, whole);
-    if (!fails && ref && !rep.failures) check_again(&rep, whole, &dry, scratch, one, three);
-    if (!fails && !rep.failures) check_alone(&rep, whole, &dry, scratch, three, ref ? 2 : 1);
-    kt_end(&dry);
+    if (!fails && !is_ref) check_right(&rep, whole, &p->ref);
+    if (!fails && is_ref) check_written(&rep, whole);
+    if (!fails && !is_ref && !rep.failures) check_again(p, &rep, whole, scratch);
+    if (!fails && !rep.failures) check_alone(p, &rep, whole, scratch, is_ref ? 1 : 2);
     return rep.failures ? 1 : 0;
 }
 
 int kt_check(const kt_case *c, uint64_t seed, const kt_table *tables, int n_tables, tsr_pool *one,
              tsr_pool *three, double *largest)
 {
-    kt ref = {0};
-    int failures = check_table(c, seed, &tables[0], NULL, &ref, one, three, largest);
+    proof p = {.c = c, .seed = seed, .one = one, .three = three, .largest = largest};
+    report rep = {.c = c, .table = &tables[0], .seed = seed, .what = " (idle)", .largest = largest};
+    run(&p.idle, &rep, (run_opts){.dry = true, .idle = true, .fill = 0xff, .pool = one});
+    int failures = rep.failures + check_table(&p, &tables[0], &p.ref);
     for (int i = 1; i < n_tables; i++) {
         bool known = false;
         for (int j = 0; j < i; j++) known = known || kt_same_slots(c, &tables[j].ops, &tables[i].ops);
         if (known) continue;
         kt whole = {0};
-        failures += check_table(c, seed, &tables[i], &ref, &whole, one, three, largest);
+        failures += check_table(&p, &tables[i], &whole);
         kt_end(&whole);
     }
-    kt_end(&ref);
+    kt_end(&p.idle);
+    kt_end(&p.ref);
     return failures;
 }
 
