@@ -219,6 +219,7 @@ typedef void tsr_conv_fn(tsr_queue *q, tsr_view y, tsr_view x, const tsr_mixer *
  *
  * dt = clamp(softplus(dt + dt_bias), dt_min, dt_max); head j uses group j / (n_heads / n_groups). Decode rows
  * take one step; longer sequences go chunk by chunk, cut at multiples of m->chunk from position 0.
+ * Accuracy: kt_scan(m, rows of the longest sequence); sums of dt a over a chunk need more than one float.
  * Source: arXiv:2405.21060; nemotron-h spec 2.4-2.7.
  */
 typedef void tsr_scan_fn(tsr_queue *q, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m,

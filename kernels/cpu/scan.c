@@ -8,8 +8,9 @@
  *   H    = exp(s_n-1) H + sum over j of exp(s_n-1 - s_j) dt_j x_j B_j'
  *
  * Everything but the factors is matrix products. The exponents are differences, never above 0 because a < 0
- * and dt >= 0; the mask is a choice, not a product. The state is held transposed, [d_state][head_dim], from
- * the first chunk to the last. Source: arXiv:2405.21060, section 6.
+ * and dt >= 0; the mask is a choice, not a product. The sums s are taken in double and kept as two floats each:
+ * a difference of neighbours then has its own rounding, not that of the sums. The state is held transposed,
+ * [d_state][head_dim], from the first chunk to the last. Source: arXiv:2405.21060, section 6.
  */
 #include <assert.h>
 #include <math.h>
@@ -123,14 +124,15 @@ static void step_task(void *arg, int64_t task, int worker)
 /* A worker's memory. Rows of x, y and the state are `ld` wide. */
 typedef struct chunk_memory {
     int64_t ld;
-    float *bt;            /* [d_state][MAX_CHUNK] B transposed */
-    float *c;             /* [MAX_CHUNK][d_state] */
-    float *g, *m;         /* [MAX_CHUNK][MAX_CHUNK] */
-    float *x, *xw;        /* [MAX_CHUNK][ld] x; times exp(s_n-1 - s_j) dt_j */
-    float *y;             /* [MAX_CHUNK][ld] */
-    float *h;             /* [heads][d_state][ld] */
-    float *s, *dt, *rise; /* [MAX_CHUNK] sums of dt a; dt; exp(s_i) */
-    float *decay;         /* [d_state] */
+    float *bt;         /* [d_state][MAX_CHUNK] B transposed */
+    float *c;          /* [MAX_CHUNK][d_state] */
+    float *g, *m;      /* [MAX_CHUNK][MAX_CHUNK] */
+    float *x, *xw;     /* [MAX_CHUNK][ld] x; times exp(s_n-1 - s_j) dt_j */
+    float *y;          /* [MAX_CHUNK][ld] */
+    float *h;          /* [heads][d_state][ld] */
+    float *s, *s_rest; /* [MAX_CHUNK] sums of dt a, and what their rounding left */
+    float *dt, *rise;  /* [MAX_CHUNK] dt; exp(s_i) */
+    float *decay;      /* [d_state] */
 } chunk_memory;
 
 static chunk_memory chunk_lay_out(float *at, const tsr_mixer *m)
@@ -145,7 +147,8 @@ static chunk_memory chunk_lay_out(float *at, const tsr_mixer *m)
     w.xw = w.x + MAX_CHUNK * w.ld;
     w.y = w.xw + MAX_CHUNK * w.ld;
     w.s = w.y + MAX_CHUNK * w.ld;
-    w.dt = w.s + MAX_CHUNK;
+    w.s_rest = w.s + MAX_CHUNK;
+    w.dt = w.s_rest + MAX_CHUNK;
     w.rise = w.dt + MAX_CHUNK;
     w.decay = w.rise + MAX_CHUNK;
     w.h = w.decay + (m->d_state + 15) / 16 * 16;
@@ -181,17 +184,19 @@ static void chunk_head(chunk_memory *w, float *h, const scan_job *j, int64_t hea
 {
     const tsr_mixer *m = j->m;
     int64_t x_col = head * m->head_dim + p, padded = round_lanes(n);
-    float a = head_value(m->a, head), d = head_value(m->d, head), s = 0;
+    float a = head_value(m->a, head), d = head_value(m->d, head);
+    double s = 0;
     for (int64_t i = 0; i < n; i++) {
         w->dt[i] = dt_of(j, t + i, head);
-        s += w->dt[i] * a;
-        w->s[i] = s;
+        s += (double)w->dt[i] * a;
+        w->s[i] = (float)s;
+        w->s_rest[i] = (float)(s - w->s[i]);
     }
-    for (int64_t i = n; i < padded; i++) w->s[i] = w->dt[i] = 0;
+    for (int64_t i = n; i < padded; i++) w->s[i] = w->s_rest[i] = w->dt[i] = 0;
 
     for (int64_t i = 0; i < n; i++) {
         const float *x = (const float *)tsr_row(j->xbc, t + i) + x_col;
-        float weight = expf(s - w->s[i]) * w->dt[i];
+        float weight = expf((float)(s - w->s[i] - w->s_rest[i])) * w->dt[i];
         for (int64_t k = 0; k < cols; k++) {
             w->x[i * w->ld + k] = x[k];
             w->xw[i * w->ld + k] = x[k] * weight;
@@ -199,7 +204,8 @@ static void chunk_head(chunk_memory *w, float *h, const scan_job *j, int64_t hea
         for (int64_t k = 0; k < cols; k += 16) __builtin_prefetch(x + cols + k); /* the next head's */
         w->rise[i] = expf(w->s[i]);
         for (int64_t q = 0; q <= i; q += LANES) {
-            vf e = vf_min(vf_all(0), w->s[i] - vf_load(w->s + q));
+            vf e = (w->s[i] - vf_load(w->s + q)) + (w->s_rest[i] - vf_load(w->s_rest + q));
+            e = vf_min(vf_all(0), e);
             vf_store(w->m + i * MAX_CHUNK + q,
                      vf_load(w->g + i * MAX_CHUNK + q) * vf_exp_down(e) * vf_load(w->dt + q));
         }
@@ -218,7 +224,7 @@ static void chunk_head(chunk_memory *w, float *h, const scan_job *j, int64_t hea
         for (int64_t k = 0; k < cols; k++) y[k] = w->y[i * w->ld + k] + d * w->x[i * w->ld + k];
     }
 
-    float decay = expf(s);
+    float decay = expf((float)s);
     for (int64_t k = 0; k < m->d_state; k++) w->decay[k] = decay;
     product(h, w->ld, w->bt, MAX_CHUNK, w->xw, w->ld, m->d_state, w->ld, n, w->decay);
 }

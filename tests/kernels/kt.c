@@ -130,11 +130,10 @@ kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type)
     return tol;
 }
 
-kt_tol kt_scan(const tsr_mixer *m, int64_t n, double exponent)
+kt_tol kt_scan(const tsr_mixer *m, int64_t n)
 {
     kt_tol tol = kt_sum(m->d_state);
-    double in_chunk = (double)(n < m->chunk ? n : m->chunk);
-    tol.terms += 0x1p-24 * (3 * sqrt((double)n) + (4 + 2 * sqrt(in_chunk)) * (exponent + 4));
+    tol.terms += 0x1p-24 * (3 * sqrt((double)n) + 32);
     return tol;
 }
 

@@ -70,7 +70,7 @@ kt_tol kt_sum(int64_t n);  /* one sum of n products in f32, then one rounding */
 kt_tol kt_bf16(int64_t n); /* the same, with one factor of each product rounded to bf16 */
 kt_tol kt_fp8(int64_t n);  /* the same, with one factor rounded to E4M3 */
 kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type); /* softmax over n keys */
-kt_tol kt_scan(const tsr_mixer *m, int64_t n, double exponent);              /* n steps of the recurrence */
+kt_tol kt_scan(const tsr_mixer *m, int64_t n);                               /* n steps of the recurrence */
 kt_tol kt_group(kt_tol tol, int64_t group);
 kt_tol kt_worse(kt_tol a, kt_tol b); /* both errors together */
 
@@ -106,7 +106,7 @@ void kt_stress(kt *t, tsr_view v, bool with_nan);
 /* Sizes of the terms of each element of an output, row by row, for its tolerance; NULL when not wanted. */
 double *kt_size(kt *t, tsr_view output);
 
-/* Two results of one run must be equal within tol, on every backend and on ref. */
+/* Two results of one run must be equal within tol, on every backend and on ref; sizes are those of b. */
 void kt_agree(kt *t, tsr_view a, tsr_view b, kt_tol tol);
 
 /* The queue must fail with this status, and no output is looked at. */
@@ -209,9 +209,6 @@ tsr_mixer kt_mixer(kt *t);
 
 /* dt after softplus and clamp, from its raw value. */
 double kt_dt(const tsr_mixer *m, double raw, int64_t head);
-
-/* The largest sum of |dt a| over one chunk of a sequence of `all`: what prefix sums are rounded at. */
-double kt_exponent(const tsr_mixer *m, tsr_view dt, const tsr_step *all);
 
 /* ---------------------------------------------------------------- the list ------------------------------ */
 

@@ -8,8 +8,7 @@ static void run(kt *t)
     int64_t d = tsr_mixer_d(&m), d_conv = tsr_mixer_d_conv(&m), tail = m.conv_width - 1;
     tsr_dtype type = (tsr_dtype)kt_model(t, kt_flt(t), TSR_F32);
     tsr_view p = kt_in(t, type, k.all.n_rows, tsr_mixer_d_in(&m));
-    double exponent = kt_exponent(&m, tsr_cols(p, d + d_conv, m.n_heads), &k.all);
-    kt_tol scan = kt_worse(kt_scan(&m, k.all.max_new, exponent), kt_sum(m.conv_width));
+    kt_tol scan = kt_worse(kt_scan(&m, k.all.max_new), kt_sum(m.conv_width));
     tsr_view conv = kt_inout(t, type, k.n_slots, tail * d_conv, "conv state", kt_exact());
     tsr_view ssm =
         kt_inout(t, TSR_F32, k.n_slots, d * m.d_state, "ssm state", kt_group(scan, m.head_dim * m.d_state));

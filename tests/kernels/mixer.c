@@ -45,18 +45,3 @@ double kt_dt(const tsr_mixer *m, double raw, int64_t head)
     double dt = v > 20 ? v : log1p(exp(v));
     return fmin(fmax(dt, m->dt_min), m->dt_max);
 }
-
-double kt_exponent(const tsr_mixer *m, tsr_view dt, const tsr_step *all)
-{
-    double most = 0;
-    for (int64_t i = 0; i < all->n_seqs; i++)
-        for (int64_t j = 0; j < m->n_heads; j++) {
-            double sum = 0;
-            for (int64_t t = all->spans.start[i]; t < all->spans.start[i + 1]; t++) {
-                if ((all->pos[i] + t - all->spans.start[i]) % m->chunk == 0) sum = 0;
-                sum += fabs(kt_dt(m, kt_at(dt, t, j), j) * kt_at(m->a, 0, j));
-                most = fmax(most, sum);
-            }
-        }
-    return most;
-}
