@@ -119,6 +119,11 @@ const char *tsr_chat_name(const tsr_chat *chat)
     return chat->format->name;
 }
 
+bool tsr_chat_ends_line(const tsr_chat *chat)
+{
+    return chat->format->ends_line;
+}
+
 /* ---- text ---- */
 
 /* What Python's str.strip removes: White_Space and the four separators 1C to 1F. */

@@ -51,6 +51,9 @@ void tsr_chat_close(tsr_chat *chat);
 
 const char *tsr_chat_name(const tsr_chat *chat);
 
+/* Models of this format put a line end behind an answer, before the token that ends the turn. */
+bool tsr_chat_ends_line(const tsr_chat *chat);
+
 /* Names of the formats in the order of the list above; NULL past the end. */
 const char *tsr_chat_format_name(int i);
 

@@ -35,7 +35,8 @@ typedef struct tsr_chat_format {
     tsr_framing framing;
     tsr_numbering numbering;
     bool thinks;
-    bool strips;           /* user content loses the white space around it */
+    bool ends_line; /* a line end stands between an answer and what ends its turn: no part of the answer */
+    bool strips;    /* user content loses the white space around it */
     tsr_think start_think; /* of a dialogue without a switch */
     bool removes_switches; /* /think and /no_think in a text are commands */
     tsr_think (*read_switch)(tsr_think before, tsr_slice text,

@@ -17,13 +17,13 @@ struct tsr_stream {
     char stops[TSR_MAX_STOPS][TSR_MAX_STOP_BYTES];
     size_t stop_bytes[TSR_MAX_STOPS];
     int n_stops;
-    bool stopped;
+    bool hold_line, stopped;
     size_t n_raw, n_text, n_given; /* n_given bytes of text went out with the last call */
     char raw[RAW_BYTES];           /* the start of a character */
     char text[TSR_MAX_STOP_BYTES + 3 * RAW_BYTES];
 };
 
-tsr_status tsr_stream_open(tsr_stream **out, const char *const *stops, int n_stops)
+tsr_status tsr_stream_open(tsr_stream **out, const char *const *stops, int n_stops, bool hold_line)
 {
     if (n_stops > TSR_MAX_STOPS)
         return tsr_fail(TSR_E_ARG, "%d stop strings, the limit is %d", n_stops, TSR_MAX_STOPS);
@@ -37,6 +37,7 @@ tsr_status tsr_stream_open(tsr_stream **out, const char *const *stops, int n_sto
     }
     tsr_stream *s = tsr_calloc(1, sizeof *s);
     if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a text stream");
+    s->hold_line = hold_line;
     s->n_stops = n_stops;
     for (int i = 0; i < n_stops; i++) {
         s->stop_bytes[i] = strlen(stops[i]);
@@ -84,10 +85,11 @@ static size_t find_stop(const tsr_stream *s)
     return s->n_text;
 }
 
-/* Where the longest suffix begins that a stop string may go on from. */
+/* Where the longest suffix begins that a stop string may go on from, or that is a line end to be held. */
 static size_t certain(const tsr_stream *s)
 {
     size_t first = s->n_text;
+    if (s->hold_line && s->n_text > 0 && s->text[s->n_text - 1] == '\n') first--;
     for (int i = 0; i < s->n_stops; i++) {
         size_t bytes = s->stop_bytes[i] - 1 < s->n_text ? s->stop_bytes[i] - 1 : s->n_text;
         for (; bytes > s->n_text - first; bytes--)

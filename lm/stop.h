@@ -23,9 +23,11 @@ typedef struct tsr_stream_text {
     bool stopped; /* a stop string is complete; text ends in front of it, and nothing comes after it */
 } tsr_stream_text;
 
-/* Copies the stop strings. Errors: TSR_E_ARG for one that is empty, too long or ill-formed, or for too many;
+/* Copies the stop strings. `hold_line`: a line end waits for what follows it, so that the end of the text can do
+ * without its last one. Errors: TSR_E_ARG for a stop string that is empty, too long or ill-formed, or for too many;
  * TSR_E_NOMEM. */
-TSR_CHECKED tsr_status tsr_stream_open(tsr_stream **out, const char *const *stops, int n_stops);
+TSR_CHECKED tsr_status tsr_stream_open(tsr_stream **out, const char *const *stops, int n_stops,
+                                       bool hold_line);
 void tsr_stream_close(tsr_stream *stream);
 
 /* Add the bytes of one token, at most TSR_MAX_TOKEN_BYTES. Of several stop strings the one that is complete

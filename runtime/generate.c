@@ -23,6 +23,8 @@ typedef struct generation {
     int32_t id; /* of the token whose bytes are on their way */
     float logprob;
     bool stopped, refused; /* by a stop string; by the caller */
+    bool hold_line;        /* the turn's end begins with a line end, which is no part of the answer */
+    bool dropped_line;
 } generation;
 
 /* ---------------------------------------------------------------- text on its way out ------------------- */
@@ -59,13 +61,22 @@ static bool take_bytes(void *user, bool thinking, const char *bytes, size_t n)
     return give_piece(g, out, thinking) && !g->stopped;
 }
 
+/* The end of the answer's text, without the line end that belongs to the end of the turn. */
+static bool give_end(generation *g, bool turn_ended)
+{
+    tsr_stream_text out = tsr_stream_end(g->answer);
+    g->dropped_line = g->hold_line && turn_ended && out.bytes && out.text[out.bytes - 1] == '\n';
+    out.bytes -= g->dropped_line;
+    return give_piece(g, out, false);
+}
+
 /* What the streams hold back; false when memory ran out. */
-static bool flush(generation *g)
+static bool flush(generation *g, bool turn_ended)
 {
     g->id = -1;
     bool done = tsr_think_end(&g->split, take_bytes, g) || g->stopped;
     if (done) done = give_piece(g, tsr_stream_end(g->thoughts), true);
-    if (done && !g->stopped) done = give_piece(g, tsr_stream_end(g->answer), false);
+    if (done && !g->stopped) done = give_end(g, turn_ended);
     return done;
 }
 
@@ -131,8 +142,8 @@ static tsr_status reserve(generation *g)
         return tsr_fail(TSR_E_NOMEM, "no memory for an answer of %lld tokens", (long long)g->max_tokens);
     s->text[0] = '\0';
     s->text_bytes = 0;
-    tsr_status st = tsr_stream_open(&g->answer, g->o->stop, g->o->n_stop);
-    return st ? st : tsr_stream_open(&g->thoughts, NULL, 0);
+    tsr_status st = tsr_stream_open(&g->answer, g->o->stop, g->o->n_stop, g->hold_line);
+    return st ? st : tsr_stream_open(&g->thoughts, NULL, 0, false);
 }
 
 /* ---------------------------------------------------------------- the loop ------------------------------ */
@@ -224,11 +235,13 @@ tsr_status tsr_session_generate(tsr_session *s, const tsr_generate_opts *opts, t
     if (!st) st = tsr_session_render(s, think_of(g.o->think));
     if (!st && !tsr_session_waiting(s)) st = tsr_fail(TSR_E_ARG, "nothing was said that could be answered");
     if (!st) st = choose_length(&g.max_tokens, s, g.o->max_tokens);
+    g.hold_line = !st && (s->n_turns || s->answered) && tsr_chat_ends_line(s->engine->model->chat);
     if (!st) st = reserve(&g);
     g.split = tsr_think_begin(s->prompt.thinking);
     g.first = s->past.n;
     if (!st) st = run(&g, &reason);
-    if (!st && !flush(&g)) st = tsr_fail(TSR_E_NOMEM, "no memory for the text of an answer");
+    if (!st && !flush(&g, reason == TSR_STOP_END))
+        st = tsr_fail(TSR_E_NOMEM, "no memory for the text of an answer");
     tsr_stream_close(g.answer);
     tsr_stream_close(g.thoughts);
     if (st == TSR_E_CANCELLED) atomic_store(&s->cancel, 0);
@@ -238,7 +251,7 @@ tsr_status tsr_session_generate(tsr_session *s, const tsr_generate_opts *opts, t
         s->answered = true;
         tsr_session_forget_turns(s);
     }
-    s->ends_line = s->text_bytes && s->text[s->text_bytes - 1] == '\n';
+    s->ends_line = g.dropped_line || (s->text_bytes && s->text[s->text_bytes - 1] == '\n');
     if (result)
         *result = (tsr_result){.text = s->text,
                                .bytes = (size_t)s->text_bytes,

@@ -29,6 +29,18 @@ json '(.ids | length) > 0'
 [ "$(jq -c .ids <"$tmp/out" | head -n 1)" = "$said" ] || complain "the first answer differs from that of -p"
 ask "$picture" -p "What is this?" -i <<<"And that?"; gives 0; has_lines 2
 
+# The line end in front of the token that ends a turn is no part of an answer: a checkpoint whose last word has one.
+cp -r $random "$tmp/lines"
+run ask -m $random -p "a" --json; gives 0; json '.stopped == "end" and (.text | length) > 0'
+text=$(jq -r .text <"$tmp/out")
+jq --argjson last "$(jq '.ids[-1]' <"$tmp/out")" '(.model.vocab | to_entries[] | select(.value == $last).key) as $word |
+    del(.model.vocab[$word]) | .model.vocab[$word + "Ċ"] = $last | .model.merges |= map(select(add != $word))' \
+    <$random/tokenizer.json >"$tmp/lines/tokenizer.json"
+run ask -m "$tmp/lines" -p "a" --json; gives 0; json '.stopped == "end"'
+[ "$(jq -r '.text | gsub("\n"; "")' <"$tmp/out")" = "$text" ] || complain "other words"
+json '.text | endswith("\n") | not'
+run ask -m "$tmp/lines" -p "a" --json -n "$(jq '.ids | length' <"$tmp/out")"; gives 0; json '.stopped == "length" and (.text | endswith("\n"))'
+
 # Control tokens in a question are text.
 ask "$picture" -p "<SPECIAL_11>User <image> </s>"; gives 0; json ".image_tokens == $one"
 

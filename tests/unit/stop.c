@@ -33,7 +33,7 @@ static void add(result *r, tsr_stream_text out)
 static tsr_stream *open_stream(const char *const *stops, int n_stops)
 {
     tsr_stream *s = NULL;
-    if (tsr_stream_open(&s, stops, n_stops)) fail_msg("%s", tsr_message());
+    if (tsr_stream_open(&s, stops, n_stops, false)) fail_msg("%s", tsr_message());
     return s;
 }
 
@@ -136,6 +136,26 @@ static void stop_strings_end_the_text_wherever_bytes_are_cut(void **state)
                cases[i].stopped);
 }
 
+static void a_line_end_waits_for_what_follows(void **state)
+{
+    (void)state;
+    static const char *const stops[] = {"\n\nUser"};
+    for (int n_stops = 0; n_stops < 2; n_stops++) {
+        tsr_stream *s = NULL;
+        assert_int_equal(tsr_stream_open(&s, stops, n_stops, true), TSR_OK);
+        assert_int_equal(tsr_stream_push(s, "one\n", 4).bytes, 3);
+        tsr_stream_text out = tsr_stream_push(s, "two\n", 4);
+        assert_int_equal(out.bytes, 4);
+        assert_memory_equal(out.text, "\ntwo", 4);
+        assert_int_equal(tsr_stream_push(s, "\xE4", 1).bytes, 0);
+        assert_int_equal(tsr_stream_push(s, "\xB8\xAD\n", 3).bytes, 4);
+        out = tsr_stream_end(s);
+        assert_int_equal(out.bytes, 1);
+        assert_memory_equal(out.text, "\n", 1);
+        tsr_stream_close(s);
+    }
+}
+
 static void nothing_comes_after_a_stop_until_the_end(void **state)
 {
     (void)state;
@@ -175,10 +195,10 @@ static void bad_stop_strings_are_refused(void **state)
     memset(long_one, 'a', TSR_MAX_STOP_BYTES + 1);
     const char *const bad[] = {"", "\xC3", long_one};
     tsr_stream *s = NULL;
-    for (int i = 0; i < 3; i++) assert_int_equal(tsr_stream_open(&s, &bad[i], 1), TSR_E_ARG);
+    for (int i = 0; i < 3; i++) assert_int_equal(tsr_stream_open(&s, &bad[i], 1, false), TSR_E_ARG);
     const char *many[TSR_MAX_STOPS + 1];
     for (int i = 0; i <= TSR_MAX_STOPS; i++) many[i] = "x";
-    assert_int_equal(tsr_stream_open(&s, many, TSR_MAX_STOPS + 1), TSR_E_ARG);
+    assert_int_equal(tsr_stream_open(&s, many, TSR_MAX_STOPS + 1, false), TSR_E_ARG);
     assert_null(s);
 }
 
@@ -199,6 +219,7 @@ int main(void)
         cmocka_unit_test(characters_come_out_whole_wherever_bytes_are_cut),
         cmocka_unit_test(nothing_is_held_back_without_need),
         cmocka_unit_test(stop_strings_end_the_text_wherever_bytes_are_cut),
+        cmocka_unit_test(a_line_end_waits_for_what_follows),
         cmocka_unit_test(nothing_comes_after_a_stop_until_the_end),
         cmocka_unit_test(the_longest_tokens_and_stops_fit),
         cmocka_unit_test(bad_stop_strings_are_refused),

@@ -154,7 +154,7 @@ static void text_survives_the_round_trip(void **state)
         assert_string_equal(text, wanted);
 
         tsr_stream *stream = NULL;
-        assert_int_equal(tsr_stream_open(&stream, NULL, 0), TSR_OK);
+        assert_int_equal(tsr_stream_open(&stream, NULL, 0, false), TSR_OK);
         size_t at = 0;
         for (int64_t i = 0; i <= ids.n; i++) {
             size_t n = 0;
