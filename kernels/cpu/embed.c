@@ -8,6 +8,7 @@ typedef struct embed_job {
     tsr_pool *pool;
     tsr_view x, table, image;
     const tsr_step *step;
+    int64_t rows; /* of a task, whosever they are */
 } embed_job;
 
 static void embed_row(const embed_job *j, int64_t seq, int64_t t, float *row)
@@ -25,12 +26,15 @@ static void embed_row(const embed_job *j, int64_t seq, int64_t t, float *row)
     store_row(j->x, t, row);
 }
 
-static void embed_task(void *arg, int64_t seq, int worker)
+static void embed_task(void *arg, int64_t task, int worker)
 {
     const embed_job *j = arg;
     float *row = tsr_pool_scratch(j->pool, worker);
-    for (int64_t t = j->step->spans.start[seq]; t < j->step->spans.start[seq + 1]; t++)
+    int64_t first = task * j->rows, end = first + j->rows < j->x.rows ? first + j->rows : j->x.rows, seq = 0;
+    for (int64_t t = first; t < end; t++) {
+        while (j->step->spans.start[seq + 1] <= t) seq++;
         embed_row(j, seq, t, row);
+    }
 }
 
 void TSR_AT(tsr_cpu_embed)(tsr_queue *q, tsr_view x, const tsr_weight *table, tsr_view image,
@@ -45,5 +49,6 @@ void TSR_AT(tsr_cpu_embed)(tsr_queue *q, tsr_view x, const tsr_weight *table, ts
                      .scale_stride = table->scaled == TSR_SCALE_ROW,
                      .type = table->type,
                      .scaled = table->scaled};
-    tsr_pool_run(q->pool, step->n_seqs, embed_task, &(embed_job){q->pool, x, rows, image, step});
+    embed_job j = {q->pool, x, rows, image, step, rows_per_task(x.cols)};
+    tsr_pool_run(q->pool, (x.rows + j.rows - 1) / j.rows, embed_task, &j);
 }
