@@ -49,7 +49,7 @@ tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$
 
 # What reads foreign bytes, and what runs on several threads.
 parsers='^(fuzz_|unit_(json|safetensors|npy|map|hub|exif|images|tiles|tokenizer|pretokenize|chat)$|runtime_bad_input)'
-threads='^(unit_(base|resize)$|kernels_|model_steps|runtime_session)'
+threads='^(unit_(base|resize)$|runtime_session)'
 
 # shellcheck disable=SC2086
 need_packages $BUILD_PACKAGES $TEST_PACKAGES || exit 1
@@ -72,6 +72,7 @@ if [ $full = yes ]; then
     stage tests-clang tests clang
     stage build-tsan build tsan
     stage tests-tsan tests tsan -R "$threads"
+    stage kernels-tsan build/tsan/tests/kernels/kernels --seeds 8
     stage build-portable build portable
     stage tests-portable tests portable -R '^kernels_|^model_'
     stage portable tests/portable.sh build/portable
