@@ -1,222 +1,183 @@
-"""Evaluate a model directory on generated pictures: greedy answers, every question on its own on the state after the picture.
+"""Evaluate a model directory on generated pictures: greedy answers, every question on its own on the state after its picture.
 
-    python eval.py DIR --pictures 60 [--held fonts,layouts,vocab,phrasing] [--families bar,sign] [--control blank|shuffled] [--out metrics.json] [--show 20]
+    python eval.py --library libtessera.so --out metrics.json [--model DIR] [--pictures 40] [--workers 2] [--answers answers.jsonl]
 
-The split is `test`: seeds that training never sees. Answers come from the PyTorch
-reference (float32 arithmetic on the BF16 weights), or with --runtime libtessera.so from the C runtime.
+Answers come from the C runtime, one thread a worker. Conditions, pictures and questions: pictures.py; what an answer is worth:
+score.py. `--pictures` is the number for each family under each condition; held-out fonts, which the ship gate asks about, get
+twice as many and two controls: the same questions with a white picture, and with another picture of the family.
 """
 import argparse
+import hashlib
 import json
-import random
-import re
+import multiprocessing as mp
+import os
+import subprocess
 import time
+from collections import Counter
 
 import numpy as np
-import torch
 
 import data
-import export
-import words as W
-from chat import Coder
-from model import MEAN, STD, normalise
-from tiles import make_tiles
+import pictures
+from score import METRICS, collect, same, score
 
-CHARTS = {"bar", "line", "pie"}
-
-
-def distance(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a):
-        prev, row[0] = row[0], i + 1
-        for j, y in enumerate(b):
-            prev, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, prev + (x != y))
-    return row[-1]
+HERE = os.path.dirname(os.path.abspath(__file__))
+GATE = ("receipt", "labelled bar", "sign", "scene")
+CONTROLS = ("white", "another")
+CHUNK = 6
+machine = None
 
 
-def number(s):
-    m = re.fullmatch(r"-?\d+(\.\d+)?%?", s.strip())
-    return float(s.strip().rstrip("%")) if m else None
+def start(library, path, fp8_activations):
+    import torch
+    from runtime import Runtime
+    global machine
+    torch.set_num_threads(1)
+    machine = Runtime(library, path, 1, fp8_activations=fp8_activations)
 
 
-def same(family, want, got):
-    if want.strip().lower() == got.strip().lower():
-        return True
-    if family in CHARTS:
-        a, b = number(want), number(got)
-        return a is not None and b is not None and abs(a - b) <= .05 * abs(a)
-    return False
-
-
-class Machine:
-    """One picture at a time: encode once, then any number of questions on copies of the state."""
-
-    def __init__(self, path):
-        self.net, self.c = export.load(path)
-        self.net.eval()
-        self.coder = Coder(f"{path}/tokenizer.json")
-
-    @torch.no_grad()
-    def look(self, bgr):
-        tiles, _ = make_tiles(np.ascontiguousarray(np.dstack([bgr, bgr[..., :1]])), data.MAX_TILES)
-        rows, _ = self.net.rows(normalise(torch.from_numpy(tiles)))
-        full = self.coder.prompt(len(tiles), "X")
-        cut = len(full) - len(self.coder.cached("X") + self.coder.nl + [11] + self.coder.assistant)
-        ids = torch.tensor([full[:cut]])
-        row = torch.full_like(ids, -1)
-        row[ids == 18] = torch.arange(int((ids == 18).sum()))
-        _, cache = self.net.prefill(self.net.embed(ids, row, rows))
-        return cache
-
-    @torch.no_grad()
-    def answer(self, cache, question, limit=260):
-        co = self.coder
-        ids = torch.tensor([co.cached(question) + co.nl + [11] + co.assistant])
-        x = self.net.embed(ids, torch.full_like(ids, -1), None)
-        out, _ = self.net.generate(x, limit, cache)
-        return co.text(out), len(out) >= limit
-
-
-def questions(r, d, family, stage):
-    """Up to five (kind, question, reference) of one document."""
-    ts = data.turns(r, d, family, stage, many=True)
-    short, cap, rd, js = [], None, None, None
-    for q, a in ts:
-        if q in data.CAPTION:
-            cap = ("caption", q, a)
-        elif a.startswith("{"):
-            js = ("json", q, a)
-        elif d.read is not None and a == d.read:
-            rd = ("read", q, a)
-        elif "\n" not in a:
-            short.append(("absent" if a == "not shown" else "field", q, a))
-    neg = [t for t in short if t[0] == "absent"]
-    pos = [t for t in short if t[0] != "absent"]
-    out = pos[:3] + (neg[:1] if r.p(.5) else [])
-    if cap and r.p(.5):
-        out.append(cap)
-    if rd and len(d.read) < 500:
-        out.append(rd)
-    if js:
-        out.append(js)
-    return out[:5]
-
-
-def truth(d):
-    t = " ".join([a for _, a in d.qa] + d.captions + [v for _, v in d.fields] + [d.read or ""] + ([str(x) for row in d.items[2] for x in row] if d.items else []))
-    return set(re.findall(r"[\w.,:/'&-]*\w", t.lower())) | set(re.findall(r"\w+", t.lower()))
-
-
-def ci(v, n=400):
-    v = np.asarray(v, float)
-    if not len(v):
-        return None
-    g = np.random.default_rng(0)
-    b = v[g.integers(0, len(v), (n, len(v)))].mean(1)
-    return [round(float(v.mean()), 4), round(float(np.quantile(b, .025)), 4), round(float(np.quantile(b, .975)), 4), len(v)]
-
-
-def summary(a, held, res, base):
-    out = dict(model=a.dir.rstrip("/").split("/")[-1], by="C runtime" if a.runtime else "PyTorch", held=held, control=a.control, clean=a.clean, split="test", version=data.VERSION, pictures=a.pictures,
-               families={f: {k: ci(v) for k, v in s.items() if v} for f, s in res.items()},
-               all={k: ci(sum((s[k] for s in res.values()), [])) for k in next(iter(res.values())) if any(s[k] for s in res.values())})
-    common = {}
-    for f, g in base.items():
-        per = {}
-        for q, w in g:
-            per[w] = per.get(w, 0) + 1
-        common[f] = round(max(per.values()) / max(1, len(g)), 4) if per else None
-    out["most_frequent_answer"] = common
+def answers(job):
+    """Records of the questions about a few pictures in a row: job is (condition, control, family, first, last)."""
+    condition, control, family, first, last = job
+    out = []
+    for n in range(first, last):
+        t = time.time()
+        see, r, d = pictures.picture(condition, family, n)
+        asked = pictures.questions(r, d, family)
+        if control == "white":
+            see = np.full_like(see, 255)
+        elif control == "another":
+            see = pictures.picture(condition, family, n + 1)[0]
+        session = machine.look(see)
+        for kind, q, want in asked:
+            got, cut = machine.answer(session, q)
+            out.append(dict(condition=condition, control=control, family=family, number=n, kind=kind, question=q, want=want, got=got,
+                            labelled=d.labelled, m=score(d, family, kind, q, want, got, cut)))
+        out[-1]["seconds"] = time.time() - t
     return out
 
 
+def jobs(conditions, families, per, controls=True):
+    out = []
+    for c in conditions:
+        for f in families:
+            n = per * 2 if c == "fonts" else per
+            for control in ("",) + (CONTROLS if controls and c == "fonts" else ()):
+                out += [(c, control, f, i, min(n, i + CHUNK)) for i in range(0, n, CHUNK)]
+    return out
+
+
+def run(library, path, todo, workers=2, fp8_activations="auto"):
+    with mp.get_context("spawn").Pool(workers, start, (library, path, fp8_activations)) as pool:
+        return [r for part in pool.imap(answers, todo) for r in part]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the most frequent answer
+
+def frequent(family, records, n=400):
+    """(answer of training that is most frequent for a question, for the family) -> a record each, scored as an answer would be."""
+    per, all_ = {}, Counter()
+    for i in range(n):
+        r, d, *_ = data.document(family, "C", "train", 10 ** 8 + i)
+        for kind, q, want in pictures.questions(r, d, family):
+            if kind == "field":
+                per.setdefault(q.lower(), Counter())[want] += 1
+                all_[want] += 1
+    out = []
+    for x in records:
+        if x["kind"] == "field":
+            top = per.get(x["question"].lower(), all_).most_common(1)[0][0]
+            out.append(dict(x, m=dict(field=(float(same(family, x["want"], top)), 1))))
+    return out
+
+
+def of(name):
+    """Whether a record belongs to a row of the tables: a family, or the bars whose values are printed."""
+    if name == "labelled bar":
+        return lambda r: r["family"] == "bar" and r["labelled"]
+    return lambda r: r["family"] == name
+
+
+def gate(m):
+    """Lines of the ship gate: (what, figure, wanted, passed)."""
+    out = []
+    for f in GATE:
+        c = m["controls"].get(f)
+        if c:
+            best = max((c[k][0], k) for k in c if k != "none" and c[k])
+            gap = c["none"][0] - best[0]
+            out.append((f"{f}s on held-out fonts: fields {100 * c['none'][0]:.1f}%, best control ({best[1]}) {100 * best[0]:.1f}%", f"{100 * gap:.1f} points", "at least 30", gap >= .3))
+    for k, words, want, ok in (("json_parses", "JSON parses, all conditions", "at least 95%", lambda v: v >= .95), ("run_on", "run-on answers, all conditions", "at most 1%", lambda v: v <= .01)):
+        if k in m["total"]:
+            v = m["total"][k][0]
+            out.append((words, f"{100 * v:.2f}%", want, ok(v)))
+    return out
+
+
+def sha(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def hashes(path):
+    return {n: sha(f"{path}/{n}") for n in sorted(os.listdir(path)) if n.endswith((".json", ".safetensors"))}
+
+
+def summary(records, conditions, families):
+    plain = [r for r in records if not r["control"]]
+    rows = list(families) + (["labelled bar"] if "bar" in families else [])
+    m = dict(total=collect(plain), pictures=len({(r["condition"], r["family"], r["number"]) for r in plain}), questions=len(plain),
+             questions_per_family={f: sum(r["family"] == f for r in plain) for f in families}, questions_per_condition={c: sum(r["condition"] == c for r in plain) for c in conditions},
+             conditions={c: collect(plain, lambda r: r["condition"] == c) for c in conditions}, families={f: collect(plain, of(f)) for f in rows},
+             fields={f: {c: collect(plain, lambda r: of(f)(r) and r["condition"] == c, ("field",)).get("field") for c in conditions} for f in rows})
+    m["controls"] = {}
+    for f in rows if "fonts" in conditions else ():
+        here = [r for r in records if r["condition"] == "fonts" and of(f)(r)]
+        get = lambda rs: collect(rs, only=("field",)).get("field")
+        got = {"none": get([r for r in here if not r["control"]]), **{f"{c} picture": get([r for r in here if r["control"] == c]) for c in CONTROLS}}
+        got["most frequent answer"] = get(frequent("bar" if f == "labelled bar" else f, [r for r in here if not r["control"]]))
+        if got["none"]:
+            m["controls"][f] = got
+    m["gate"] = gate(m)
+    return m
+
+
 def main():
-    ap = argparse.ArgumentParser()
-    ap.add_argument("dir")
-    ap.add_argument("--pictures", type=int, default=60, help="per family")
-    ap.add_argument("--held", default="")
-    ap.add_argument("--families", default="")
-    ap.add_argument("--control", default="")
-    ap.add_argument("--clean", action="store_true", help="no degradation")
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--library", required=True)
+    ap.add_argument("--model", default=os.path.join(HERE, "..", "..", "assets", "default-model"))
+    ap.add_argument("--pictures", type=int, default=40)
+    ap.add_argument("--conditions", default=",".join(pictures.CONDITIONS))
+    ap.add_argument("--families", default=",".join(data.FAMILIES))
+    ap.add_argument("--no-controls", action="store_true")
+    ap.add_argument("--fp8-activations", default="auto")
+    ap.add_argument("--workers", type=int, default=2)
     ap.add_argument("--out")
-    ap.add_argument("--show", type=int, default=0)
-    ap.add_argument("--stage", default="C")
-    ap.add_argument("--runtime", help="libtessera.so: ask the C runtime instead of PyTorch")
-    ap.add_argument("--threads", type=int, default=1)
+    ap.add_argument("--answers", help="every question and answer, one JSON object a line")
     a = ap.parse_args()
-    torch.set_num_threads(1)
-    held = [x for x in a.held.split(",") if x]
-    if a.runtime:
-        from runtime import Runtime
-        m = Runtime(a.runtime, a.dir, a.threads)
-    else:
-        m = Machine(a.dir)
-    from train import light
-    res, shown, t0 = {}, 0, time.time()
-    base = {}
-    for fam in (a.families.split(",") if a.families else data.FAMILIES):
-        s = res.setdefault(fam, {k: [] for k in ("field", "absent", "said_absent", "cer", "lines", "json_ok", "json_keys", "json_field", "caption_true", "caption_kind", "run_on")})
-        golds = base.setdefault(fam, [])
-        last = None
-        for i in range(a.pictures):
-            r, d, f, st = data.document(fam, a.stage, "test", i, held)
-            px, _, par = data.disturb(r, d, fam, a.clean)
-            qs = questions(r, d, f, st)
-            see = np.ascontiguousarray(px[..., :3])
-            if not a.clean:      # the light that the trainer adds on the device, here on the whole picture and with a fixed seed
-                g = torch.Generator().manual_seed(i)
-                x = light(torch.from_numpy(see[None, ..., ::-1].copy()), torch.from_numpy(par[None]), torch.randn(1, *see.shape, generator=g))
-                x = x[0].permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
-                see = (x * 255).round().clamp(0, 255).to(torch.uint8).numpy()[..., ::-1]
-            if a.control == "blank":
-                see = np.full_like(see, 255)
-            elif a.control == "shuffled":
-                see, last = (last if last is not None else see[::-1].copy()), see
-            cache = m.look(see)
-            know = truth(d)
-            for kind, q, want in qs:
-                got, cut = m.answer(cache, q)
-                s["run_on"].append(cut or len(got) > 2 * len(want) + 20)
-                if kind in ("field", "absent"):
-                    ok = same(fam, want, got)
-                    s[kind].append(ok)
-                    golds.append((q, want))
-                    if got.strip() == "not shown":
-                        s["said_absent"].append(kind == "absent")
-                elif kind == "read":
-                    s["cer"].append(min(1.0, distance(want, got) / max(1, len(want))))
-                    w, g_ = want.split("\n"), got.split("\n")
-                    s["lines"] += [k < len(g_) and g_[k] == x for k, x in enumerate(w)]
-                    ok = want == got
-                elif kind == "json":
-                    w = json.loads(want)
-                    try:
-                        o = json.loads(got)
-                        s["json_ok"].append(isinstance(o, dict))
-                        o = o if isinstance(o, dict) else {}
-                    except ValueError:
-                        s["json_ok"].append(False)
-                        o = {}
-                    s["json_keys"].append(list(o) == list(w))
-                    s["json_field"] += [o.get(k, "\0") == v for k, v in w.items()]
-                    ok = o == w
-                else:
-                    facts = [x for x in re.findall(r"[\w.,:/'&-]*\w", got) if any(ch.isdigit() for ch in x)]
-                    names = re.findall(r"(?<![.\"] )(?<!^)\b[A-Z]\w+", got)
-                    ok = all(x.lower() in know for x in facts + names)
-                    s["caption_true"].append(ok)
-                    s["caption_kind"].append(d.kind.split()[-1].lower() in got.lower() if d.kind not in ("scene", "text", "nothing", "page of text") else ok)
-                if shown < a.show and not ok:
-                    shown += 1
-                    print(f"[{fam} {i} {kind}] {q}\n   want {want!r}\n   got  {got!r}")
-        print(fam, {k: (ci(v)[0], len(v)) for k, v in s.items() if v}, f"{time.time() - t0:.0f}s", flush=True)
-        if a.out:
-            with open(a.out, "w") as f:
-                json.dump(summary(a, held, res, base), f, indent=1)
-    out = summary(a, held, res, base)
-    print(json.dumps(out["all"]))
+    conditions, families, t = a.conditions.split(","), a.families.split(","), time.time()
+    records = run(os.path.abspath(a.library), a.model, jobs(conditions, families, a.pictures, not a.no_controls), a.workers, a.fp8_activations)
+    spent = time.time() - t
+    busy = sum(r.get("seconds", 0) for r in records)
+    text = "".join(json.dumps({k: v for k, v in r.items() if k != "seconds"}, ensure_ascii=False) + "\n" for r in records)
+    if a.answers:
+        with open(a.answers, "w", encoding="utf-8") as f:
+            f.write(text)
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    out = dict(generator=data.VERSION, git=git, model=hashes(a.model), fp8_activations=a.fp8_activations, workers=a.workers, seconds=round(spent), seconds_per_picture=round(busy / max(1, sum("seconds" in r for r in records)), 3),
+               answers=hashlib.sha256(text.encode()).hexdigest(), **summary(records, conditions, families))
+    for k, words, _ in METRICS:
+        if k in out["total"]:
+            v = out["total"][k]
+            print(f"{words:62s} {100 * v[0]:6.2f}%  ({100 * v[1]:.2f} to {100 * v[2]:.2f}, {v[3]})")
+    for line, v, want, ok in out["gate"]:
+        print(f"{'pass' if ok else 'FAIL'}  {line}: {v}, wanted {want}")
+    print(f"{out['questions']} questions on {out['pictures']} pictures, {spent:.0f} s, {out['seconds_per_picture']} s a picture")
     if a.out:
-        with open(a.out, "w") as f:
+        with open(a.out, "w", encoding="utf-8") as f:
             json.dump(out, f, indent=1)
+            f.write("\n")
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def bar(r, w, h):
     for _ in range(ns - 1):
         vals.append([round(r.uniform(.1, 1) * top, 1) if isinstance(vals[0][0], float) else r.randint(max(1, int(top // 12)), int(top) + 1) for _ in range(n)])
     kind = {True: "stacked ", False: "grouped "}[stacked] + "bar chart" if ns > 1 else ("horizontal bar chart" if horizontal else "bar chart")
-    labels = r.p(.6)
+    labels = d.labelled = r.p(.6)
     avoid = [c for c in ("gray",) if sum(p.ink) > 1.5]
     colors = _colors(r, ns, avoid)
     rgb = [named(r, c, .05) for c in colors]
@@ -355,7 +355,7 @@ def line(r, w, h):
         if trend != "any":
             v = sorted(v, reverse=trend == "fall")
         vals.append([round(x, 1) if isinstance(base[0], float) else max(1, round(x)) for x in v])
-    labels = ns == 1 and r.p(.6)
+    labels = d.labelled = ns == 1 and r.p(.6)
     colors = _colors(r, ns, ["yellow"] + (["gray"] if sum(p.ink) > 1.5 else []))
     rgb = [named(r, c, .05) for c in colors]
     xl = (r.choice(["Year", "Month", "Day", "Week", "Time", "Round"]) if r.p(.6) else f"{r.choice(['week', 'day', 'month', 'hour'])} of {W.year(r)}" if r.p(.5) else W.phrase(r, 1, 2)) if r.p(.5) else None
@@ -483,7 +483,7 @@ def pie(r, w, h):
     colors = _colors(r, n)
     rgb = [named(r, c, .04) for c in colors]
     legend = r.p(.6)
-    pct = r.p(.7)
+    pct = d.labelled = r.p(.7)
     side = w > h * .85
     lw = max(p.width(c, f, size) for c in cats) + size * 1.6
     x0, x1, y0, y1 = 8.0, w - 8.0, y + 4, h - 8.0

@@ -23,6 +23,7 @@ class Doc:
         self.used = set()       # field names that are present, so that absent ones can be asked for
         self.warp = "doc"       # how geometry may be disturbed: doc, sign, none
         self.can_absent = True
+        self.labelled = None    # of charts: are the values printed beside what they belong to?
 
     def ask(self, q, a):
         self.qa.append((q, str(a)))

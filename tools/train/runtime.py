@@ -31,7 +31,7 @@ class Result(C.Structure):
 
 
 class Runtime:
-    def __init__(self, library, path, threads=1, dtype="auto"):
+    def __init__(self, library, path, threads=1, dtype="auto", fp8_activations="auto"):
         t = self.t = C.CDLL(library)
         t.tsr_message.restype = S
         t.tsr_image_about.restype = C.POINTER(ImageInfo)
@@ -47,7 +47,7 @@ class Runtime:
         t.tsr_session_generate.argtypes = [P, P, P]
         self.coder = Coder(f"{path}/tokenizer.json")
         self.model, self.engine = P(), P()
-        self.ok(t.tsr_model_open(C.byref(self.model), path.encode(), C.byref(ModelOpts(threads=threads, dtype=dtype.encode()))))
+        self.ok(t.tsr_model_open(C.byref(self.model), path.encode(), C.byref(ModelOpts(threads=threads, dtype=dtype.encode(), fp8_activations=fp8_activations.encode()))))
         self.ok(t.tsr_engine_open(C.byref(self.engine), self.model, C.byref(EngineOpts(n_ctx=2048, n_sessions=3))))
         self.session = None
 
