@@ -3,6 +3,7 @@
     for p in $(python outside.py packages); do apt-get download $p; done; for f in *.deb; do dpkg-deb -x $f ROOT; done
     python outside.py choose ROOT                     writes outside.tsv; the rule is below
     python outside.py ask ROOT --tessera PROGRAM [--model DIR]      the default caption of each, to logs/outside.json
+    python outside.py samples --tessera PROGRAM [--model DIR]       the same of assets/samples, to logs/samples.json
 
 A person looks at each picture and answer and writes into outside-judged.tsv whether the answer is true: it names no object, text or
 number that is not there. A judgment belongs to a picture and an answer, by their hashes: another answer asks for a new judgment.
@@ -22,7 +23,7 @@ import subprocess
 from PIL import Image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TABLE, JUDGED, ANSWERS = (os.path.join(HERE, n) for n in ("outside.tsv", "outside-judged.tsv", "logs/outside.json"))
+TABLE, JUDGED, ANSWERS, SAMPLES = (os.path.join(HERE, n) for n in ("outside.tsv", "outside-judged.tsv", "logs/outside.json", "logs/samples.json"))
 COUNT = 40
 PHOTO = {"python3-skimage": "usr/lib/python3/dist-packages/skimage/data", "python3-sklearn": "usr/lib/python3/dist-packages/sklearn/datasets/images",
          "python-matplotlib-data": "usr/share/matplotlib/mpl-data/sample_data", "inkscape-tutorials": "usr/share/inkscape/tutorials/oldguitar.jpg",
@@ -74,14 +75,20 @@ def key(picture, answer):
     return hashlib.sha256(f"{picture}\n{answer}".encode()).hexdigest()[:16]
 
 
-def ask(root, program, model):
+def samples():
+    """assets/samples in the form of the table."""
+    root = os.path.join(HERE, "..", "..", "assets", "samples")
+    return root, [dict(path=n, sha256=sha(os.path.join(root, n))) for n in sorted(os.listdir(root)) if re.search(r"\.(png|jpg)$", n)]
+
+
+def ask(root, rows, program, model, to):
     out = []
-    for r in table(TABLE):
+    for r in rows:
         path = os.path.join(root, r["path"])
         assert sha(path) == r["sha256"], f"{path}: not the picture of the table"
         got = subprocess.run([program, "caption"] + (["-m", model] if model else []) + [path], capture_output=True, text=True, check=True).stdout.strip()
         out.append(dict(r, answer=got))
-    with open(ANSWERS, "w", encoding="utf-8") as f:
+    with open(to, "w", encoding="utf-8") as f:
         json.dump(out, f, indent=1, ensure_ascii=False)
         f.write("\n")
     judged = judgments()
@@ -96,7 +103,7 @@ def judgments():
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("what", choices=("packages", "choose", "ask"))
+    ap.add_argument("what", choices=("packages", "choose", "ask", "samples"))
     ap.add_argument("root", nargs="?")
     ap.add_argument("--tessera")
     ap.add_argument("--model")
@@ -105,8 +112,10 @@ def main():
         print(" ".join(sorted(set(PHOTO) | set(SCREEN))))
     elif a.what == "choose":
         choose(a.root)
+    elif a.what == "samples":
+        ask(*samples(), a.tessera, a.model, SAMPLES)
     else:
-        ask(a.root, a.tessera, a.model)
+        ask(a.root, table(TABLE), a.tessera, a.model, ANSWERS)
 
 
 if __name__ == "__main__":
