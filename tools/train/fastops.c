@@ -1,8 +1,8 @@
 /* tools/train/fastops.c: the loader's hot loops: the runtime's bicubic resize and its cutting, on four channels.
  *
  * The trainer must see the tiles that the runtime cuts, and Pillow's own resize would be the slowest part of the
- * loader. This is the recipe of preprocess/resize.c without its vectors: two passes, rows before columns, weights of
- * 22 fraction bits, clamped to a byte after each pass. test_tiles.py compares it with Pillow.
+ * loader. This is the recipe of preprocess/resize.c without its vectors: two passes in the same order, weights of
+ * 22 fraction bits, clamped to a byte after each pass. test_tiles.py compares it with the runtime and with Pillow.
  */
 #include <math.h>
 #include <stdint.h>
@@ -74,41 +74,60 @@ static void resize_row(uint8_t *out, int n_out, const uint8_t *in, const taps *t
 }
 
 /* One output row as a weighted sum of whole input rows; `sum` is n_bytes of working memory. */
-static void mix_rows(uint8_t *out, int32_t *sum, const uint8_t *rows, int n_bytes, const taps *t, int o)
+static void mix_rows(uint8_t *out, int32_t *sum, const uint8_t *rows, size_t stride, int n_bytes,
+                     const taps *t, int o)
 {
     for (int i = 0; i < n_bytes; i++) sum[i] = HALF;
     for (int j = 0; j < t->n[o]; j++) {
-        const uint8_t *row = rows + (size_t)(t->first[o] + j) * (size_t)n_bytes;
+        const uint8_t *row = rows + (size_t)(t->first[o] + j) * stride;
         int32_t weight = t->weight[o * t->most + j];
         for (int i = 0; i < n_bytes; i++) sum[i] += weight * row[i];
     }
     for (int i = 0; i < n_bytes; i++) out[i] = to_byte(sum[i]);
 }
 
-/* src [h, w, 4] with `stride` bytes from row to row -> dst [oh, ow, 4] packed, channels in the same order. */
+/* dst [h, n_out, 4] packed */
+static void across(uint8_t *dst, int n_out, const uint8_t *src, size_t stride, int n_in, int h)
+{
+    taps t;
+    open_taps(&t, n_in, n_out);
+    for (int y = 0; y < h; y++, dst += CHANNELS * n_out, src += stride)
+        if (n_in == n_out)
+            memcpy(dst, src, CHANNELS * (size_t)n_out);
+        else
+            resize_row(dst, n_out, src, &t);
+    close_taps(&t);
+}
+
+/* dst [n_out, w, 4] packed */
+static void down(uint8_t *dst, int n_out, const uint8_t *src, size_t stride, int n_in, int w)
+{
+    taps t;
+    int n_bytes = CHANNELS * w;
+    int32_t *sum = malloc(sizeof *sum * (size_t)n_bytes);
+    open_taps(&t, n_in, n_out);
+    for (int y = 0; y < n_out; y++, dst += n_bytes)
+        if (n_in == n_out)
+            memcpy(dst, src + (size_t)y * stride, (size_t)n_bytes);
+        else
+            mix_rows(dst, sum, src, stride, n_bytes, &t, y);
+    close_taps(&t);
+    free(sum);
+}
+
+/* src [h, w, 4] with `stride` bytes from row to row -> dst [oh, ow, 4] packed, channels in the same order. Columns
+ * before rows where Pillow 13 and preprocess/resize.c do so: both passes round, so the order shows. */
 void resize4(uint8_t *dst, int ow, int oh, const uint8_t *src, int w, int h, int stride)
 {
-    taps across, down;
-    int n_bytes = CHANNELS * ow;
-    uint8_t *middle = malloc((size_t)h * (size_t)n_bytes);
-    int32_t *sum = malloc(sizeof *sum * (size_t)n_bytes);
-    open_taps(&across, w, ow);
-    open_taps(&down, h, oh);
-    for (int y = 0; y < h; y++) {
-        uint8_t *to = middle + (size_t)y * (size_t)n_bytes;
-        if (w == ow)
-            memcpy(to, src + (size_t)y * (size_t)stride, (size_t)n_bytes);
-        else
-            resize_row(to, ow, src + (size_t)y * (size_t)stride, &across);
+    int columns_first = h > oh && h - oh > 2 * (w - ow);
+    uint8_t *middle = malloc(CHANNELS * (columns_first ? (size_t)oh * (size_t)w : (size_t)h * (size_t)ow));
+    if (columns_first) {
+        down(middle, oh, src, (size_t)stride, h, w);
+        across(dst, ow, middle, CHANNELS * (size_t)w, w, oh);
+    } else {
+        across(middle, ow, src, (size_t)stride, w, h);
+        down(dst, oh, middle, CHANNELS * (size_t)ow, h, ow);
     }
-    if (h == oh)
-        memcpy(dst, middle, (size_t)oh * (size_t)n_bytes);
-    else
-        for (int y = 0; y < oh; y++)
-            mix_rows(dst + (size_t)y * (size_t)n_bytes, sum, middle, n_bytes, &down, y);
-    close_taps(&across);
-    close_taps(&down);
-    free(sum);
     free(middle);
 }
 

@@ -14,10 +14,10 @@ def _fast():
     global _lib
     if _lib is None:
         so = os.path.join(HERE, "fastops.so")
-        if not os.path.exists(so):
+        source = os.path.join(HERE, "fastops.c")
+        if not os.path.exists(so) or os.path.getmtime(so) < os.path.getmtime(source):
             tmp = f"{so}.{os.getpid()}"
-            subprocess.run(["gcc", "-O3", "-mavx2", "-shared", "-fPIC", "-o", tmp, os.path.join(HERE, "fastops.c"), "-lm"],
-                           check=True)
+            subprocess.run(["gcc", "-O3", "-mavx2", "-shared", "-fPIC", "-o", tmp, source, "-lm"], check=True)
             os.replace(tmp, so)
         _lib = ctypes.CDLL(so)
     return _lib
