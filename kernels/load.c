@@ -20,15 +20,23 @@ struct tsr_loader {
 
     /* of the walk that runs */
     const char *const *prefixes;
-    tsr_arena mem;
+    enum { MEASURE, FILL, SETTLE } pass;
+    tsr_arena names; /* of the host */
+    tsr_arena
+        values; /* what walks write: on a device, FILL writes a copy here and SETTLE hands out its place there */
+    tsr_arena packed;            /* what linear_pack writes */
+    unsigned char *values_there; /* NULL on the host */
     size_t weight_bytes;
     tsr_status failed;
+    size_t done_bytes; /* loaded so far, of all networks */
 
     /* of the linear that is being made */
     tsr_matrix *parts;
     int64_t parts_capacity;
     float *scales;
     int64_t scales_capacity;
+    void *made; /* a made-up matrix on its way to a device */
+    size_t made_bytes;
 };
 
 tsr_status tsr_loader_open(tsr_loader **out, tsr_queue *q, tsr_loader_opts opts)
@@ -46,36 +54,101 @@ void tsr_loader_close(tsr_loader *l)
     if (!l) return;
     tsr_free(l->parts);
     tsr_free(l->scales);
+    tsr_free(l->made);
     tsr_free(l);
 }
 
 void tsr_loaded_release(tsr_loaded *loaded)
 {
-    tsr_free(loaded->block);
+    tsr_memory_give(loaded->memory, loaded->block);
+    tsr_free(loaded->names);
     *loaded = (tsr_loaded){0};
+}
+
+static tsr_arena arena_over(void *base, size_t bytes)
+{
+    return (tsr_arena){.base = base, .capacity = bytes};
+}
+
+static void begin_walk(tsr_loader *l, int pass)
+{
+    l->pass = pass;
+    l->names.used = l->values.used = l->packed.used = 0;
+    l->weight_bytes = 0;
+}
+
+static void tell(tsr_loader *l)
+{
+    if (l->opts.progress) l->opts.progress(l->opts.progress_user, l->done_bytes, l->opts.total_bytes);
+}
+
+/* On the host: one block for everything, which the walk fills. */
+static tsr_status fill_here(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk, void *network)
+{
+    size_t names = l->names.used, values = l->values.used, packed = l->packed.used;
+    size_t bytes = tsr_add(out->block_bytes, TSR_ARENA_ALIGN);
+    tsr_status st = tsr_memory_take(&out->block, NULL, bytes);
+    if (st) return tsr_wrap(st, "weights");
+    unsigned char *base = out->block;
+    l->names = arena_over(base, names);
+    l->values = arena_over(base + names, values);
+    l->packed = arena_over(base + names + values, packed);
+    begin_walk(l, FILL);
+    walk(l, network);
+    return l->failed ? l->failed : tsr_queue_sync(l->q);
+}
+
+/* On a device: linears go there one by one, what the walk writes goes in one piece, and a last walk hands out
+ * the addresses it has there. */
+static tsr_status fill_there(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk, void *network)
+{
+    const tsr_memory *d = l->q->ops->memory;
+    size_t values = l->values.used, packed = l->packed.used;
+    void *here = NULL;
+    tsr_status st = tsr_memory_take(&out->names, NULL, l->names.used);
+    if (!st) st = tsr_memory_take(&here, NULL, values);
+    if (!st) st = tsr_memory_take(&out->block, d, tsr_add(values, packed));
+    if (st) {
+        tsr_free(here);
+        return tsr_wrap(st, "weights");
+    }
+    out->memory = d;
+    l->values_there = out->block;
+    l->names = arena_over(out->names, l->names.used);
+    l->values = arena_over(here, values);
+    l->packed = arena_over(l->values_there + values, packed);
+    begin_walk(l, FILL);
+    walk(l, network);
+    if (!l->failed) {
+        tsr_memory_upload(l->q, out->block, here, values);
+        l->done_bytes += values;
+        l->values = arena_over(out->block, values);
+        begin_walk(l, SETTLE);
+        walk(l, network);
+    }
+    l->values_there = NULL;
+    tsr_status synced = tsr_queue_sync(l->q);
+    tsr_free(here);
+    tell(l);
+    return l->failed ? l->failed : synced;
 }
 
 tsr_status tsr_loader_run(tsr_loader *l, tsr_loaded *out, const char *const *prefixes, tsr_load_walk *walk,
                           void *network)
 {
     l->prefixes = prefixes;
-    l->mem = (tsr_arena){0};
-    l->weight_bytes = 0;
+    l->names = l->values = l->packed = (tsr_arena){0};
     l->failed = TSR_OK;
+    begin_walk(l, MEASURE);
     walk(l, network);
     if (l->failed) return l->failed;
 
-    tsr_loaded loaded = {.block_bytes = l->mem.used, .weight_bytes = l->weight_bytes};
+    tsr_loaded loaded = {.block_bytes = tsr_add(tsr_add(l->names.used, l->values.used), l->packed.used),
+                         .weight_bytes = l->weight_bytes};
     if (!l->opts.dry) {
-        loaded.block = loaded.block_bytes == SIZE_MAX
-                           ? NULL
-                           : tsr_alloc_aligned(TSR_ARENA_ALIGN, loaded.block_bytes + TSR_ARENA_ALIGN);
-        if (!loaded.block)
-            return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of weights", loaded.block_bytes);
-        l->mem = (tsr_arena){.base = loaded.block, .capacity = loaded.block_bytes};
-        walk(l, network);
-        assert(l->failed || l->mem.used == loaded.block_bytes);
-        tsr_status st = l->failed ? l->failed : tsr_queue_sync(l->q);
+        tsr_status st =
+            l->q->ops->memory ? fill_there(l, &loaded, walk, network) : fill_here(l, &loaded, walk, network);
+        assert(st || l->names.used + l->values.used + l->packed.used == loaded.block_bytes);
         if (st) {
             tsr_loaded_release(&loaded);
             return st;
@@ -127,12 +200,24 @@ void tsr_load_fail(tsr_loader *l, tsr_status code, const char *format, ...)
 
 void *tsr_load_bytes(tsr_loader *l, size_t bytes)
 {
-    return l->failed ? NULL : tsr_arena_take(&l->mem, bytes);
+    return l->failed ? NULL : tsr_arena_take(&l->values, bytes);
+}
+
+bool tsr_load_filling(const tsr_loader *l)
+{
+    return l->pass == FILL && !l->failed;
 }
 
 static bool is_filling(const tsr_loader *l)
 {
-    return l->mem.base && !l->failed;
+    return tsr_load_filling(l);
+}
+
+/* Where kernels will find what the walk writes at `here`. */
+static const float *kept_at(const tsr_loader *l, const float *here)
+{
+    if (!here || !l->values_there) return here;
+    return (const float *)(const void *)(l->values_there + ((const unsigned char *)here - l->values.base));
 }
 
 /* ---------------------------------------------------------------- names --------------------------------- */
@@ -163,12 +248,12 @@ static const char *our_name(char to[MAX_NAME], const char *name, int64_t layer)
     return to;
 }
 
-/* Kept in the block; the pattern itself while measuring. */
+/* Kept beside the values; the pattern itself while measuring. */
 const char *tsr_load_name(tsr_loader *l, const char *name, int64_t layer)
 {
     char text[MAX_NAME];
-    char *to = tsr_load_bytes(l, NAME_BYTES);
-    if (!is_filling(l)) return name;
+    char *to = l->failed ? NULL : tsr_arena_take(&l->names, NAME_BYTES);
+    if (!to) return name;
     snprintf(to, NAME_BYTES, "%.*s", NAME_BYTES - 1, our_name(text, name, layer));
     return to;
 }
@@ -456,7 +541,7 @@ static void read_part(tsr_loader *l, tsr_matrix *m, const char *name, int64_t la
     }
 }
 
-/* Give each part its scales, which lie behind each other: in the block, or in l->scales while measuring. */
+/* Give each part its scales, which lie behind each other: among the values, or in l->scales when not filling. */
 static void keep_scales(tsr_loader *l, int64_t n_parts, int64_t n_scales)
 {
     if (!n_scales) return;
@@ -496,9 +581,15 @@ static void pack(tsr_loader *l, tsr_weight *out, const char *name, int64_t layer
     l->weight_bytes = tsr_add(
         l->weight_bytes, tsr_mul(tsr_mul((size_t)rows, (size_t)first->cols), tsr_dtype_bytes(first->type)));
     if (l->failed) return;
-    void *block = tsr_load_bytes(l, l->q->ops->linear_bytes(&source));
+    size_t bytes = l->q->ops->linear_bytes(&source);
+    void *block = tsr_arena_take(&l->packed, bytes);
+    if (l->pass == SETTLE) return; /* it is where it stays */
     if (is_filling(l)) {
+        source.bias = kept_at(l, source.bias);
+        source.input_scale = kept_at(l, source.input_scale);
         l->q->ops->linear_pack(l->q, out, block, &source);
+        l->done_bytes += bytes;
+        if (l->q->ops->memory) tell(l);
         return;
     }
     *out = (tsr_weight){.name = source.name,
@@ -511,6 +602,21 @@ static void pack(tsr_loader *l, tsr_weight *out, const char *name, int64_t layer
     out->bias = bias ? placeholder : NULL;
 }
 
+/* Memory for made-up matrices: in the block; on a device, memory of the host that is used again and again. NULL
+ * when nothing is to be written. */
+static unsigned char *place_made_up(tsr_loader *l, size_t bytes)
+{
+    if (!l->q->ops->memory) return l->opts.dry || l->failed ? NULL : tsr_arena_take(&l->packed, bytes);
+    if (!is_filling(l)) return NULL;
+    if (bytes > l->made_bytes) {
+        tsr_free(l->made);
+        l->made = tsr_alloc(bytes);
+        l->made_bytes = l->made ? bytes : 0;
+        if (!l->made) tsr_load_fail(l, TSR_E_NOMEM, "no memory for %zu made-up bytes", bytes);
+    }
+    return l->made;
+}
+
 /* Made-up parts: one matrix for all rows, or one for each expert, lying behind each other. */
 static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n_parts, int64_t rows,
                        int64_t cols, bool unquantised)
@@ -519,7 +625,7 @@ static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n
     uint64_t key = key_of(l, name, layer);
     float rms = 1.0f / sqrtf((float)cols);
     size_t each = tsr_mul(tsr_mul((size_t)rows, (size_t)cols), tsr_dtype_bytes(type));
-    unsigned char *data = l->opts.dry ? NULL : tsr_load_bytes(l, tsr_mul((size_t)n_parts, each));
+    unsigned char *data = place_made_up(l, tsr_mul((size_t)n_parts, each));
     int64_t per_part = type != TSR_FP8 ? 0 : l->opts.scaled == TSR_SCALE_ROW ? rows : 1;
     if (!make_room(l, n_parts, n_parts * per_part)) return 0;
     for (int64_t i = 0; i < n_parts * per_part; i++) l->scales[i] = rms * (0.5f + 0.4f * unit(key, i));

@@ -3,7 +3,9 @@
  * Each network describes its weights in one function, the walk. The loader runs it twice: the first time
  * nothing has an address and only sizes add up (`plan` stops here); then one block of that size is taken and
  * the second walk fills it. Linears point into the mapped file where the backend allows; norms, biases, taps
- * and tables become f32 in the block.
+ * and tables become f32 in the block. For a backend with memory of its own the second walk writes a copy in host
+ * memory, which is sent in one piece, and a third walk hands out the addresses it has there: a walk writes only
+ * while tsr_load_filling.
  *
  * A loader remembers its first failure, later calls on it do nothing, and tsr_loader_run reports. One thread.
  */
@@ -24,6 +26,11 @@ typedef struct tsr_loader_opts {
     uint64_t seed;            /* without files */
     bool dry;                 /* measure only: networks open without data, for dry queues */
     tsr_input_mode fp8_input; /* how linears with FP8 weights take their input; KEEP: weights only */
+
+    /* Told while weights travel to the memory of a backend; never on the host. total_bytes is handed through. */
+    void (*progress)(void *user, size_t done_bytes, size_t total_bytes);
+    void *progress_user;
+    size_t total_bytes;
 } tsr_loader_opts;
 
 /* `q` packs weights and names the backend; borrowed. */
@@ -32,14 +39,16 @@ void tsr_loader_close(tsr_loader *l);
 
 /* What one network holds. */
 typedef struct tsr_loaded {
-    void *block;         /* one allocation; NULL after a dry walk */
+    void *block;         /* one allocation, where kernels read; NULL after a dry walk */
     size_t block_bytes;  /* its size, measured */
     size_t weight_bytes; /* all weights as the network reads them, in the block or in the map */
+    void *names;         /* of the host; inside the block when that is the host's too */
+    const tsr_memory *memory;
 } tsr_loaded;
 
 typedef void tsr_load_walk(tsr_loader *l, void *network);
 
-/* Run `walk` over `network`, twice unless the loader is dry. `prefixes` (NULL-terminated) are what '$' in
+/* Run `walk` over `network`, several times unless the loader is dry. `prefixes` (NULL-terminated) are what '$' in
  * spellings stands for, tried in order; the first may be "". Errors name the tensor, what was found and what
  * was wanted: TSR_E_SHAPE, TSR_E_FORMAT, TSR_E_UNSUPPORTED, TSR_E_NOMEM. On failure *out is untouched. */
 TSR_CHECKED tsr_status tsr_loader_run(tsr_loader *l, tsr_loaded *out, const char *const *prefixes,
@@ -84,8 +93,10 @@ void tsr_load_fail(tsr_loader *l, tsr_status code, const char *format, ...) TSR_
 /* `pattern` with the layer's number for '#', for messages and taps; it lives as long as the network. */
 const char *tsr_load_name(tsr_loader *l, const char *pattern, int64_t layer);
 
-/* `bytes` of the block, 64-byte aligned; NULL while measuring and after a failure. */
+/* `bytes` of the block, 64-byte aligned; NULL while measuring and after a failure. To be written only while
+ * tsr_load_filling: at other times the address may be a device's. */
 void *tsr_load_bytes(tsr_loader *l, size_t bytes);
+bool tsr_load_filling(const tsr_loader *l);
 
 /* f32 [1, n] from a tensor of n floats (dimensions of size 1 do not count). */
 tsr_view tsr_load_vector(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t count,

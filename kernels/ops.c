@@ -1,6 +1,8 @@
 /* kernels/ops.c: the front doors: shapes and types checked once, work counted, compositions spelled out. */
 #include "kernels/ops.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct timer {
@@ -20,8 +22,16 @@ static bool begin(tsr_queue *q, timer *t, tsr_op_id op, double flops, double byt
     return true;
 }
 
-static void end(tsr_queue *q, timer *t)
+static void end(tsr_queue *q, timer *t, tsr_op_id op)
 {
+    if (q->ops->memory && (q->timed || q->sync_each)) {
+        q->ops->memory->sync(q);
+        if (q->sync_each && q->failed == TSR_E_DEVICE) {
+            char what[sizeof q->message];
+            memcpy(what, q->message, sizeof what);
+            snprintf(q->message, sizeof q->message, "%s: %.*s", tsr_op_name(op), (int)sizeof what - 32, what);
+        }
+    }
     if (!q->timed) return;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -35,7 +45,7 @@ static void end(tsr_queue *q, timer *t)
         timer timer_;                                                                                        \
         if (begin(q, &timer_, op, flops, bytes)) {                                                           \
             call;                                                                                            \
-            end(q, &timer_);                                                                                 \
+            end(q, &timer_, op);                                                                             \
         }                                                                                                    \
     } while (0)
 

@@ -13,6 +13,7 @@
 #ifndef TSR_OPS_H
 #define TSR_OPS_H
 
+#include "kernels/memory.h"
 #include "kernels/queue.h"
 #include "kernels/step.h"
 
@@ -311,7 +312,11 @@ typedef struct tsr_matrix {
     int64_t n_scales;   /* 1 or rows */
 } tsr_matrix;
 
-/* What one weight is made of: parts stacked by rows (q, k, v), or experts of equal shape. */
+/* What one weight is made of: parts stacked by rows (q, k, v), or experts of equal shape.
+ *
+ * For a backend with memory of its own (tsr_memory), parts and their scales are the host's and may go when
+ * linear_pack returns; name is the host's and stays; bias and input_scale are the device's and stay, but are filled
+ * only later. */
 typedef struct tsr_linear_source {
     const char *name;
     const tsr_matrix *parts;
@@ -322,7 +327,8 @@ typedef struct tsr_linear_source {
     tsr_input_mode input;
 } tsr_linear_source;
 
-/* Bytes this backend needs beside the mapped file; 0: point into the map. */
+/* Bytes this backend needs beside the mapped file; 0: point into the map. A backend with memory of its own needs
+ * them for everything. */
 typedef size_t tsr_linear_bytes_fn(const tsr_linear_source *s);
 /* Fill w, using `block` of that many bytes. */
 typedef void tsr_linear_pack_fn(tsr_queue *q, tsr_weight *w, void *block, const tsr_linear_source *s);
@@ -340,7 +346,8 @@ typedef bool tsr_fuses_norm_fn(const tsr_queue *q, const tsr_weight *w, int64_t 
 
 /* One slot per op, in the order above. */
 typedef struct tsr_ops {
-    const char *name; /* "ref", "cpu", "cuda" */
+    const char *name;         /* "ref", "cpu", "cuda" */
+    const tsr_memory *memory; /* its memory; NULL: the host's own */
 
     tsr_norm_fn *norm;
     tsr_convert_fn *convert;

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -28,12 +29,17 @@ tsr_status tsr_queue_open(tsr_queue **out, const tsr_ops *ops, tsr_pool *pool, t
     q->type = type;
     q->dry = scratch_bytes == 0;
     if (scratch_bytes) {
-        q->scratch.base = tsr_alloc_aligned(TSR_ARENA_ALIGN, scratch_bytes);
-        q->scratch.capacity = scratch_bytes;
-        if (!q->scratch.base) {
-            tsr_free(q);
-            return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of scratch", scratch_bytes);
+        const char *sync = getenv("TSR_SYNC");
+        void *block = NULL;
+        tsr_status st = ops->memory ? ops->memory->open(q) : TSR_OK;
+        if (!st) st = tsr_memory_take(&block, ops->memory, scratch_bytes);
+        if (st) {
+            tsr_queue_close(q);
+            return tsr_wrap(st, "%zu bytes of scratch", scratch_bytes);
         }
+        q->scratch.base = block;
+        q->scratch.capacity = scratch_bytes;
+        q->sync_each = ops->memory && sync && !strcmp(sync, "1");
     }
     *out = q;
     return TSR_OK;
@@ -42,12 +48,14 @@ tsr_status tsr_queue_open(tsr_queue **out, const tsr_ops *ops, tsr_pool *pool, t
 void tsr_queue_close(tsr_queue *q)
 {
     if (!q) return;
-    tsr_free(q->scratch.base);
+    tsr_memory_give(q->ops->memory, q->scratch.base);
+    if (q->stream) q->ops->memory->close(q);
     tsr_free(q);
 }
 
 tsr_status tsr_queue_sync(tsr_queue *q)
 {
+    if (q->stream) q->ops->memory->sync(q);
     tsr_status status = q->failed;
     q->failed = TSR_OK;
     return status ? tsr_fail(status, "%s", q->message) : TSR_OK;
@@ -76,7 +84,7 @@ bool tsr_expect(tsr_queue *q, bool ok, const char *format, ...)
         fail_v(q, TSR_E_SHAPE, format, args);
         va_end(args);
     }
-    if (!q->failed && q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
+    if (!q->failed && q->cancel && __atomic_load_n(q->cancel, __ATOMIC_RELAXED))
         tsr_queue_fail(q, TSR_E_CANCELLED, "cancelled");
     return !q->failed;
 }
@@ -125,6 +133,30 @@ tsr_view tsr_input_for(tsr_queue *q, const tsr_weight *w, int64_t rows)
     return v;
 }
 
+/* `value` in one block of host memory, *block, with its scales behind it; an empty view when there is none. */
+static tsr_view fetch(tsr_queue *q, void **block, tsr_view value)
+{
+    size_t bytes = (size_t)(value.rows * value.stride) * tsr_dtype_bytes(value.type);
+    size_t padded = (bytes + 63) / 64 * 64;
+    int64_t n_scales = value.scaled == TSR_SCALE_NONE     ? 0
+                       : value.scaled == TSR_SCALE_TENSOR ? 1
+                                                          : value.rows * value.scale_stride;
+    *block = tsr_alloc_aligned(64, padded + (size_t)n_scales * sizeof(float));
+    if (!*block) {
+        tsr_queue_fail(q, TSR_E_NOMEM, "no memory to show %s", TSR_SHAPE(value));
+        return (tsr_view){0};
+    }
+    float *scale = (float *)(void *)((char *)*block + padded);
+    if (value.rows) /* the last row may end with its columns */
+        tsr_memory_download(q, *block, value.data,
+                            bytes - (size_t)(value.stride - value.cols) * tsr_dtype_bytes(value.type));
+    tsr_memory_download(q, scale, value.scale, (size_t)n_scales * sizeof(float));
+    q->ops->memory->sync(q);
+    value.data = *block;
+    if (n_scales) value.scale = scale;
+    return value;
+}
+
 void tsr_tap(tsr_queue *q, tsr_view value, const char *format, ...)
 {
     if (!q->tap || q->dry || q->failed) return;
@@ -133,5 +165,8 @@ void tsr_tap(tsr_queue *q, tsr_view value, const char *format, ...)
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
-    q->tap(q->tap_user, name, value);
+    void *block = NULL;
+    if (q->ops->memory) value = fetch(q, &block, value);
+    if (!q->failed) q->tap(q->tap_user, name, value);
+    tsr_free(block);
 }

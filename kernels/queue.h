@@ -7,7 +7,6 @@
 #ifndef TSR_QUEUE_H
 #define TSR_QUEUE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/arena.h"
@@ -74,7 +73,11 @@ typedef struct tsr_queue {
 
     tsr_tap_fn *tap;
     void *tap_user;
-    const atomic_int *cancel; /* non-zero: fail with TSR_E_CANCELLED before the next op; may be NULL */
+    const int
+        *cancel; /* non-zero: fail with TSR_E_CANCELLED before the next op; read atomically; may be NULL */
+
+    void *stream;   /* of a backend with memory of its own: what it keeps for this queue */
+    bool sync_each; /* wait after every op, so that a fault of the device names it; TSR_SYNC=1 */
 
     void *work; /* scratch of the op that runs now, as large as its *_work slot asked for */
     tsr_op_count counts[TSR_N_OPS];
@@ -82,7 +85,8 @@ typedef struct tsr_queue {
     char message[512];
 } tsr_queue;
 
-/* Open a queue with `scratch_bytes` of working memory (0 for a dry one). ops and pool are borrowed. */
+/* Open a queue with `scratch_bytes` of working memory (0 for a dry one), where the kernels of `ops` can reach it.
+ * ops and pool are borrowed. Errors: TSR_E_NOMEM, TSR_E_DEVICE. */
 TSR_CHECKED tsr_status tsr_queue_open(tsr_queue **out, const struct tsr_ops *ops, tsr_pool *pool,
                                       tsr_dtype type, size_t scratch_bytes);
 void tsr_queue_close(tsr_queue *q);
@@ -118,7 +122,7 @@ static inline void tsr_scratch_release(tsr_queue *q, tsr_mark m)
 /* Scratch in the form that weight w eats on this backend for so many rows. */
 tsr_view tsr_input_for(tsr_queue *q, const struct tsr_weight *w, int64_t rows);
 
-/* Show a value to whoever listens; costs a test when nobody does. */
+/* Show a value to whoever listens, in host memory; costs a test when nobody does. */
 void tsr_tap(tsr_queue *q, tsr_view value, const char *format, ...) TSR_PRINTF(3, 4);
 
 #endif

@@ -49,7 +49,7 @@ void tsr_mamba_load(tsr_loader *l, tsr_mamba_layer *out, const tsr_lm_config *c,
     tsr_load_norm(l, &m->norm, &gated_norm, NULL, i, d, c->eps);
 
     float *a = m->a.data;
-    for (int64_t j = 0; a && j < c->mamba_heads; j++) a[j] = -expf(a[j]);
+    for (int64_t j = 0; tsr_load_filling(l) && j < c->mamba_heads; j++) a[j] = -expf(a[j]);
 }
 
 void tsr_mamba_forward(const tsr_mamba_layer *l, tsr_queue *q, tsr_view x, tsr_mamba_state s,

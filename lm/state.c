@@ -17,12 +17,14 @@ struct tsr_state {
     size_t conv_bytes, ssm_bytes; /* the same, each rounded to the arena's alignment in a slot */
     size_t k_bytes;               /* keys of one attention layer in a page; values follow, as long */
 
-    tsr_arena mem; /* everything below is in its one block */
+    tsr_arena mem; /* one block where kernels read: */
     tsr_blocks slots, pages;
-    int32_t *free_slots, *free_pages; /* stacks */
-    int32_t *page_users;              /* [n_pages] sequences that hold the page */
     int32_t *last_id;
     uint32_t *seen;
+
+    tsr_arena lists;                  /* one block of the host: */
+    int32_t *free_slots, *free_pages; /* stacks */
+    int32_t *page_users;              /* [n_pages] sequences that hold the page */
     int64_t n_free_slots, n_free_pages;
 };
 
@@ -54,25 +56,27 @@ static void set_sizes(tsr_state *s, const tsr_lm_config *c, tsr_state_opts o)
     s->sizes.page_bytes = tsr_mul((size_t)s->n_attention, tsr_mul(2, s->k_bytes));
 }
 
-static void lay_out(tsr_state *s, tsr_arena *a)
+static void lay_out(tsr_state *s)
 {
     const tsr_state_opts *o = &s->opts;
+    tsr_arena *a = &s->mem;
     s->slots = (tsr_blocks){.bytes = s->sizes.slot_bytes, .n = o->n_slots};
     s->pages = (tsr_blocks){.bytes = s->sizes.page_bytes, .n = o->n_pages};
     s->slots.data = tsr_arena_array(a, o->n_slots, s->slots.bytes);
     s->pages.data = tsr_arena_array(a, o->n_pages, s->pages.bytes);
+    s->last_id = tsr_arena_array(a, o->n_slots, sizeof *s->last_id);
+    s->seen = tsr_arena_array(a, o->n_slots, tsr_mul((size_t)tsr_state_seen_words(s), sizeof *s->seen));
+    a = &s->lists;
     s->free_slots = tsr_arena_array(a, o->n_slots, sizeof *s->free_slots);
     s->free_pages = tsr_arena_array(a, o->n_pages, sizeof *s->free_pages);
     s->page_users = tsr_arena_array(a, o->n_pages, sizeof *s->page_users);
-    s->last_id = tsr_arena_array(a, o->n_slots, sizeof *s->last_id);
-    s->seen = tsr_arena_array(a, o->n_slots, tsr_mul((size_t)tsr_state_seen_words(s), sizeof *s->seen));
 }
 
 tsr_state_sizes tsr_state_measure(const tsr_lm_config *c, tsr_state_opts o)
 {
     tsr_state s = {0};
     set_sizes(&s, c, o);
-    lay_out(&s, &s.mem);
+    lay_out(&s);
     s.sizes.total = s.mem.used;
     return s.sizes;
 }
@@ -85,20 +89,21 @@ tsr_status tsr_state_open(tsr_state **out, tsr_queue *q, const tsr_lm_config *c,
     if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a pool of states");
     s->q = q;
     set_sizes(s, c, o);
-    lay_out(s, &s->mem);
+    lay_out(s);
     s->sizes.total = s->mem.used;
-    void *block = s->sizes.total == SIZE_MAX ? NULL : tsr_alloc_aligned(TSR_ARENA_ALIGN, s->sizes.total);
-    if (!block) {
-        tsr_status st = tsr_fail(
-            TSR_E_NOMEM,
-            "no memory for %zu bytes of state: %" PRId64 " slots of %zu and %" PRId64 " pages of %zu",
-            s->sizes.total, o.n_slots, s->sizes.slot_bytes, o.n_pages, s->sizes.page_bytes);
-        tsr_state_close(s);
-        return st;
-    }
+    size_t list_bytes = s->lists.used;
+    void *block = NULL, *lists = NULL;
+    tsr_status st = tsr_memory_take(&block, q->ops->memory, s->sizes.total);
     s->mem = (tsr_arena){.base = block, .capacity = s->sizes.total};
-    lay_out(s, &s->mem);
-    assert(tsr_arena_fits(&s->mem));
+    if (!st) st = tsr_memory_take(&lists, NULL, list_bytes);
+    s->lists = (tsr_arena){.base = lists, .capacity = list_bytes};
+    if (st) {
+        tsr_state_close(s);
+        return tsr_wrap(st, "%zu bytes of state: %" PRId64 " slots of %zu and %" PRId64 " pages of %zu",
+                        s->sizes.total, o.n_slots, s->sizes.slot_bytes, o.n_pages, s->sizes.page_bytes);
+    }
+    lay_out(s);
+    assert(tsr_arena_fits(&s->mem) && tsr_arena_fits(&s->lists));
 
     /* Lowest numbers on top of the stacks. States and pages need no clearing: position 0 reads as zeros. */
     for (int64_t i = 0; i < o.n_slots; i++) s->free_slots[i] = (int32_t)(o.n_slots - 1 - i);
@@ -112,8 +117,14 @@ tsr_status tsr_state_open(tsr_state **out, tsr_queue *q, const tsr_lm_config *c,
 void tsr_state_close(tsr_state *s)
 {
     if (!s) return;
-    tsr_free(s->mem.base);
+    tsr_memory_give(s->q->ops->memory, s->mem.base);
+    tsr_free(s->lists.base);
     tsr_free(s);
+}
+
+tsr_queue *tsr_state_queue(const tsr_state *s)
+{
+    return s->q;
 }
 
 int64_t tsr_state_vocab(const tsr_state *s)
@@ -181,10 +192,20 @@ static void release_pages(tsr_seq *seq, int64_t keep)
     }
 }
 
+static uint32_t *seen_by(const tsr_state *s, int64_t slot)
+{
+    return s->seen + slot * tsr_state_seen_words(s);
+}
+
+static size_t seen_bytes(const tsr_state *s)
+{
+    return (size_t)tsr_state_seen_words(s) * sizeof *s->seen;
+}
+
 static void forget_ids(tsr_state *s, int64_t slot)
 {
-    s->last_id[slot] = 0;
-    memset(s->seen + slot * tsr_state_seen_words(s), 0, (size_t)tsr_state_seen_words(s) * sizeof *s->seen);
+    tsr_memory_fill(s->q, s->last_id + slot, 0, sizeof *s->last_id);
+    tsr_memory_fill(s->q, seen_by(s, slot), 0, seen_bytes(s));
 }
 
 tsr_status tsr_seq_open(tsr_seq *out, tsr_state *s, int64_t max_tokens)
@@ -262,9 +283,8 @@ tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
     for (int64_t i = shared; i < to->n_pages; i++)
         tsr_slot_copy(s->q, s->pages, to->pages[i], from->pages[i]);
     if (s->n_mamba) tsr_slot_copy(s->q, s->slots, to->slot, from->slot);
-    s->last_id[to->slot] = s->last_id[from->slot];
-    memcpy(s->seen + to->slot * tsr_state_seen_words(s), s->seen + from->slot * tsr_state_seen_words(s),
-           (size_t)tsr_state_seen_words(s) * sizeof *s->seen);
+    tsr_memory_copy(s->q, s->last_id + to->slot, s->last_id + from->slot, sizeof *s->last_id);
+    tsr_memory_copy(s->q, seen_by(s, to->slot), seen_by(s, from->slot), seen_bytes(s));
     to->pos = from->pos;
     return TSR_OK;
 }

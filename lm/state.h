@@ -28,7 +28,7 @@ typedef struct tsr_state_opts {
 typedef struct tsr_state_sizes {
     size_t slot_bytes; /* one sequence */
     size_t page_bytes; /* TSR_PAGE_TOKENS tokens; 0 without attention layers */
-    size_t total;      /* the pool's one block; SIZE_MAX when that overflows */
+    size_t total;      /* the pool's block for kernels; SIZE_MAX when that overflows */
 } tsr_state_sizes;
 
 /* What a pool would take, from the configuration alone. */
@@ -36,11 +36,12 @@ tsr_state_sizes tsr_state_measure(const tsr_lm_config *c, tsr_state_opts o);
 
 typedef struct tsr_state tsr_state;
 
-/* Open a pool on the backend of `q`, which is borrowed for copies. Errors: TSR_E_NOMEM. */
+/* Open a pool in the memory of q's backend; q is borrowed for copies. Errors: TSR_E_NOMEM, TSR_E_DEVICE. */
 TSR_CHECKED tsr_status tsr_state_open(tsr_state **out, tsr_queue *q, const tsr_lm_config *c,
                                       tsr_state_opts o);
 void tsr_state_close(tsr_state *s);
 
+tsr_queue *tsr_state_queue(const tsr_state *s);
 int64_t tsr_state_vocab(const tsr_state *s); /* of the model it serves */
 int64_t tsr_state_free_slots(const tsr_state *s);
 int64_t tsr_state_free_pages(const tsr_state *s);
@@ -49,7 +50,7 @@ int64_t tsr_state_free_pages(const tsr_state *s);
 tsr_mamba_state tsr_state_mamba(const tsr_state *s, int64_t i);
 tsr_pages tsr_state_attention(const tsr_state *s, int64_t i);
 
-/* What sampling remembers by slot, for tsr_step: the last id, and one bit per id seen. */
+/* What sampling remembers by slot, for tsr_step: the last id, and one bit per id seen. For kernels to read. */
 int32_t *tsr_state_last_id(const tsr_state *s);   /* [n_slots] */
 uint32_t *tsr_state_seen(const tsr_state *s);     /* [n_slots, seen_words] */
 int64_t tsr_state_seen_words(const tsr_state *s); /* (vocab + 31) / 32 */

@@ -7,37 +7,70 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 
+/* The arrays of one step, close together in one block: what the step reads first, so that one copy sends it. */
+typedef struct arrays {
+    int32_t *start, *pos, *slot, *pages, *ids, *logit_row, *logit_seq;
+    tsr_sampling *sampling;
+    uint32_t *allow;
+    int32_t *out_ids; /* behind what is sent: what sample writes */
+    float *out_logprobs;
+} arrays;
+
+typedef struct extent {
+    int64_t rows, seqs, logits, pages;
+    bool allow;
+} extent;
+
 struct tsr_stepper {
     tsr_state *state;
     tsr_stepper_limits limits;
     int64_t vocab;
 
     tsr_step step;
-    tsr_arena mem; /* the arrays below */
-    int32_t *start, *pos, *slot, *pages, *ids, *logit_row, *logit_seq, *out_ids;
-    float *out_logprobs;
-    tsr_sampling *sampling;
+    extent extent;
+    arrays here, there; /* where the host writes and where kernels read: the same block without a device */
+    unsigned char *block_here, *block_there;
+    size_t block_bytes, sent_bytes;
+
+    tsr_arena mem;        /* of the host alone: */
     int64_t *first_logit; /* [max_seqs] by item */
     tsr_step_item *items; /* [max_seqs] of the last fill */
     int64_t n_items;
 };
 
-static void lay_out(tsr_stepper *b, tsr_arena *a)
+/* Bytes of the arrays of such a step; with a base, their addresses. */
+static size_t lay_out(tsr_stepper *b, arrays *to, unsigned char *base, const extent *e)
 {
-    const tsr_stepper_limits *m = &b->limits;
-    int64_t max_pages = m->max_context / TSR_PAGE_TOKENS + 1;
-    b->start = tsr_arena_array(a, m->max_seqs + 1, sizeof *b->start);
-    b->pos = tsr_arena_array(a, m->max_seqs, sizeof *b->pos);
-    b->slot = tsr_arena_array(a, m->max_seqs, sizeof *b->slot);
-    b->pages = tsr_arena_array(a, m->max_seqs, tsr_mul((size_t)max_pages, sizeof *b->pages));
-    b->ids = tsr_arena_array(a, m->max_rows, sizeof *b->ids);
-    b->logit_row = tsr_arena_array(a, m->max_logits, sizeof *b->logit_row);
-    b->logit_seq = tsr_arena_array(a, m->max_logits, sizeof *b->logit_seq);
-    b->out_ids = tsr_arena_array(a, m->max_logits, sizeof *b->out_ids);
-    b->out_logprobs = tsr_arena_array(a, m->max_logits, sizeof *b->out_logprobs);
-    b->sampling = tsr_arena_array(a, m->max_seqs, sizeof *b->sampling);
-    b->first_logit = tsr_arena_array(a, m->max_seqs, sizeof *b->first_logit);
-    b->items = tsr_arena_array(a, m->max_seqs, sizeof *b->items);
+    tsr_arena a = {.base = base, .capacity = b->block_bytes};
+    to->start = tsr_arena_array(&a, e->seqs + 1, sizeof *to->start);
+    to->pos = tsr_arena_array(&a, e->seqs, sizeof *to->pos);
+    to->slot = tsr_arena_array(&a, e->seqs, sizeof *to->slot);
+    to->pages = tsr_arena_array(&a, e->seqs, tsr_mul((size_t)e->pages, sizeof *to->pages));
+    to->ids = tsr_arena_array(&a, e->rows, sizeof *to->ids);
+    to->logit_row = tsr_arena_array(&a, e->logits, sizeof *to->logit_row);
+    to->logit_seq = tsr_arena_array(&a, e->logits, sizeof *to->logit_seq);
+    to->sampling = tsr_arena_array(&a, e->seqs, sizeof *to->sampling);
+    to->allow = tsr_arena_array(&a, e->allow ? tsr_state_seen_words(b->state) : 0, sizeof *to->allow);
+    b->sent_bytes = a.used;
+    to->out_ids = tsr_arena_array(&a, e->logits, sizeof *to->out_ids);
+    to->out_logprobs = tsr_arena_array(&a, e->logits, sizeof *to->out_logprobs);
+    return a.used;
+}
+
+static void lay_out_lists(tsr_stepper *b)
+{
+    b->first_logit = tsr_arena_array(&b->mem, b->limits.max_seqs, sizeof *b->first_logit);
+    b->items = tsr_arena_array(&b->mem, b->limits.max_seqs, sizeof *b->items);
+}
+
+static int64_t pages_of(int64_t context)
+{
+    return (context + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
+}
+
+static const tsr_memory *memory_of(const tsr_stepper *b)
+{
+    return tsr_state_queue(b->state)->ops->memory;
 }
 
 tsr_status tsr_stepper_open(tsr_stepper **out, tsr_state *s, tsr_stepper_limits limits)
@@ -51,15 +84,23 @@ tsr_status tsr_stepper_open(tsr_stepper **out, tsr_state *s, tsr_stepper_limits 
     b->state = s;
     b->limits = limits;
     b->vocab = tsr_state_vocab(s);
-    lay_out(b, &b->mem);
-    size_t bytes = b->mem.used;
-    void *block = bytes == SIZE_MAX ? NULL : tsr_alloc_aligned(TSR_ARENA_ALIGN, bytes);
-    if (!block) {
+    extent most = {limits.max_rows, limits.max_seqs, limits.max_logits, pages_of(limits.max_context), true};
+    b->block_bytes = lay_out(b, &b->here, NULL, &most);
+    lay_out_lists(b);
+    const tsr_memory *d = memory_of(b);
+    size_t list_bytes = b->mem.used;
+    void *here = NULL, *there = NULL, *lists = NULL;
+    tsr_status st = tsr_memory_take_pinned(&here, d, b->block_bytes);
+    if (!st && d) st = tsr_memory_take(&there, d, b->block_bytes);
+    if (!st) st = tsr_memory_take(&lists, NULL, list_bytes);
+    b->block_here = here;
+    b->block_there = d ? there : here;
+    b->mem = (tsr_arena){.base = lists, .capacity = list_bytes};
+    if (st) {
         tsr_stepper_close(b);
-        return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of a step's arrays", bytes);
+        return tsr_wrap(st, "the arrays of a step");
     }
-    b->mem = (tsr_arena){.base = block, .capacity = bytes};
-    lay_out(b, &b->mem);
+    lay_out_lists(b);
     *out = b;
     return TSR_OK;
 }
@@ -67,6 +108,9 @@ tsr_status tsr_stepper_open(tsr_stepper **out, tsr_state *s, tsr_stepper_limits 
 void tsr_stepper_close(tsr_stepper *b)
 {
     if (!b) return;
+    const tsr_memory *d = memory_of(b);
+    if (d) tsr_memory_give(d, b->block_there);
+    tsr_memory_give_pinned(d, b->block_here);
     tsr_free(b->mem.base);
     tsr_free(b);
 }
@@ -96,9 +140,10 @@ static int64_t logits_of(const tsr_step_item *item)
     return item->logits == TSR_LOGITS_ALL ? item->n_new : item->logits == TSR_LOGITS_LAST;
 }
 
-static tsr_status check(const tsr_stepper *b, const tsr_step_item *items, int64_t n_items, int64_t n_image)
+static tsr_status check(const tsr_stepper *b, extent *out, const tsr_step_item *items, int64_t n_items,
+                        int64_t n_image)
 {
-    int64_t n_rows = 0, n_logits = 0;
+    int64_t n_rows = 0, n_logits = 0, context = 0;
     for (int64_t i = 0; i < n_items; i++) {
         assert(items[i].n_new > 0 && items[i].seq->state == b->state);
         n_rows += items[i].n_new;
@@ -109,7 +154,9 @@ static tsr_status check(const tsr_stepper *b, const tsr_step_item *items, int64_
                             items[i].seq->pos, items[i].n_new, b->limits.max_context);
         tsr_status st = check_ids(b, &items[i], n_image);
         if (st) return st;
+        if (items[i].seq->pos + items[i].n_new > context) context = items[i].seq->pos + items[i].n_new;
     }
+    *out = (extent){.rows = n_rows, .seqs = n_items, .logits = n_logits, .pages = pages_of(context)};
     if (n_items > b->limits.max_seqs || n_rows > b->limits.max_rows || n_logits > b->limits.max_logits)
         return tsr_fail(TSR_E_ARG,
                         "a step of %" PRId64 " sequences, %" PRId64 " rows and %" PRId64
@@ -127,12 +174,12 @@ static void append(tsr_stepper *b, int64_t i)
     tsr_step *step = &b->step;
     int64_t s = step->n_seqs++, row = step->n_rows;
 
-    b->start[s] = (int32_t)row;
-    b->start[s + 1] = (int32_t)(row + item->n_new);
-    b->pos[s] = (int32_t)seq->pos;
-    b->slot[s] = (int32_t)seq->slot;
-    b->sampling[s] = item->sampling;
-    memcpy(b->ids + row, item->ids, (size_t)item->n_new * sizeof *b->ids);
+    b->here.start[s] = (int32_t)row;
+    b->here.start[s + 1] = (int32_t)(row + item->n_new);
+    b->here.pos[s] = (int32_t)seq->pos;
+    b->here.slot[s] = (int32_t)seq->slot;
+    b->here.sampling[s] = item->sampling;
+    memcpy(b->here.ids + row, item->ids, (size_t)item->n_new * sizeof *item->ids);
     step->n_rows += item->n_new;
     step->n_decode += decodes(item);
     if (item->n_new > step->max_new) step->max_new = item->n_new;
@@ -141,8 +188,8 @@ static void append(tsr_stepper *b, int64_t i)
     int64_t n_logits = logits_of(item);
     b->first_logit[i] = n_logits ? step->n_logits : -1;
     for (int64_t k = 0; k < n_logits; k++) {
-        b->logit_row[step->n_logits] = (int32_t)(row + item->n_new - n_logits + k);
-        b->logit_seq[step->n_logits++] = (int32_t)s;
+        b->here.logit_row[step->n_logits] = (int32_t)(row + item->n_new - n_logits + k);
+        b->here.logit_seq[step->n_logits++] = (int32_t)s;
     }
 }
 
@@ -153,7 +200,7 @@ static void fill_pages(tsr_stepper *b, bool decode, int64_t *s)
     for (int64_t i = 0; i < b->n_items; i++) {
         const tsr_seq *seq = b->items[i].seq;
         if (decodes(&b->items[i]) != decode) continue;
-        int32_t *to = b->pages + (*s)++ * width;
+        int32_t *to = b->here.pages + (*s)++ * width;
         for (int64_t p = 0; p < width; p++) to[p] = p < seq->n_pages ? seq->pages[p] : -1;
     }
 }
@@ -161,26 +208,33 @@ static void fill_pages(tsr_stepper *b, bool decode, int64_t *s)
 tsr_status tsr_stepper_fill(tsr_stepper *b, const tsr_step_item *items, int64_t n_items, int64_t n_image,
                             const uint32_t *allow)
 {
-    tsr_status st = check(b, items, n_items, n_image);
+    extent e;
+    tsr_status st = check(b, &e, items, n_items, n_image);
     for (int64_t i = 0; i < n_items && !st; i++) st = tsr_seq_reserve(items[i].seq, items[i].n_new);
     if (st) return st;
 
+    const tsr_memory *d = memory_of(b);
+    e.allow = d && allow;
+    lay_out(b, &b->here, b->block_here, &e);
+    lay_out(b, &b->there, b->block_there, &e);
+    b->extent = e;
     memcpy(b->items, items, (size_t)n_items * sizeof *items);
     b->n_items = n_items;
-    b->step = (tsr_step){.spans = {.start = b->start},
-                         .pos = b->pos,
-                         .slot = b->slot,
-                         .pages = b->pages,
-                         .ids = b->ids,
-                         .logit_row = b->logit_row,
-                         .logit_seq = b->logit_seq,
-                         .sampling = b->sampling,
-                         .allow = allow,
+    b->step = (tsr_step){.spans = {.start = b->there.start},
+                         .pos = b->there.pos,
+                         .slot = b->there.slot,
+                         .pages = b->there.pages,
+                         .ids = b->there.ids,
+                         .logit_row = b->there.logit_row,
+                         .logit_seq = b->there.logit_seq,
+                         .sampling = b->there.sampling,
+                         .allow = e.allow ? b->there.allow : allow,
                          .last_id = tsr_state_last_id(b->state),
                          .seen = tsr_state_seen(b->state),
                          .seen_words = tsr_state_seen_words(b->state),
-                         .out_ids = b->out_ids,
-                         .out_logprobs = b->out_logprobs};
+                         .out_ids = b->there.out_ids,
+                         .out_logprobs = b->there.out_logprobs};
+    if (e.allow) memcpy(b->here.allow, allow, (size_t)tsr_state_seen_words(b->state) * sizeof *b->here.allow);
     for (int64_t i = 0; i < n_items; i++)
         if (decodes(&b->items[i])) append(b, i);
     for (int64_t i = 0; i < n_items; i++)
@@ -190,10 +244,32 @@ tsr_status tsr_stepper_fill(tsr_stepper *b, const tsr_step_item *items, int64_t 
     int64_t s = 0;
     step->spans.n = step->n_seqs;
     step->spans.max_rows = step->max_new;
-    step->max_pages = (step->max_ctx + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
+    step->max_pages = e.pages;
     fill_pages(b, true, &s);
     fill_pages(b, false, &s);
+    if (d) tsr_memory_send(tsr_state_queue(b->state), b->block_there, b->block_here, b->sent_bytes);
     return TSR_OK;
+}
+
+void tsr_stepper_fetch(tsr_stepper *b)
+{
+    size_t bytes = (size_t)b->extent.logits * sizeof(float);
+    tsr_queue *q = tsr_state_queue(b->state);
+    if (!memory_of(b)) return;
+    tsr_memory_download(q, b->here.out_ids, b->there.out_ids, bytes);
+    tsr_memory_download(q, b->here.out_logprobs, b->there.out_logprobs, bytes);
+}
+
+int32_t tsr_stepper_id(const tsr_stepper *b, int64_t i)
+{
+    assert(i >= 0 && i < b->extent.logits);
+    return b->here.out_ids[i];
+}
+
+float tsr_stepper_logprob(const tsr_stepper *b, int64_t i)
+{
+    assert(i >= 0 && i < b->extent.logits);
+    return b->here.out_logprobs[i];
 }
 
 const tsr_step *tsr_stepper_step(const tsr_stepper *b)
@@ -221,6 +297,6 @@ tsr_step tsr_step_shape(int64_t n_seqs, int64_t n_new, int64_t context, int64_t 
                       .n_logits = n_logits,
                       .max_new = n_new,
                       .max_ctx = context,
-                      .max_pages = (context + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS,
+                      .max_pages = pages_of(context),
                       .spans = {.n = n_seqs, .max_rows = n_new}};
 }

@@ -31,7 +31,8 @@ static tsr_status encode_batch(tsr_engine *e, tsr_view out, const uint8_t *tiles
     tsr_queue *q = e->queue;
     tsr_grid grid = tsr_internvit_grid(m->vit);
     tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view pixels = tsr_view_of((void *)(uintptr_t)tiles, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile);
+    tsr_view pixels = tsr_memory_view(
+        q, tsr_view_of((void *)(uintptr_t)tiles, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile));
     tsr_view patches = tsr_scratch(q, q->type, n_tiles * grid.rows * grid.cols, m->vit_config.d_model);
     tsr_internvit_encode(m->vit, q, patches, pixels);
     tsr_projector_forward(m->projector, q, out, patches, grid);
@@ -57,7 +58,7 @@ static void trace_tiles(tsr_session *s)
     tsr_free(all);
 }
 
-/* Encode and project every waiting picture; rows->view.data is the caller's to free. */
+/* Encode and project every waiting picture; rows->view.data is the caller's to give back. */
 static tsr_status encode_waiting(const reading *r, image_rows *rows)
 {
     tsr_session *s = r->s;
@@ -65,14 +66,15 @@ static tsr_status encode_waiting(const reading *r, image_rows *rows)
     int64_t per_tile = tsr_model_rows_per_tile(e->model), d = e->model->lm_config.d_model;
     rows->first = s->waiting[0].first_row;
     int64_t n_rows = s->image_rows - rows->first;
-    void *data =
-        tsr_alloc_aligned(64, tsr_mul(tsr_mul((size_t)n_rows, (size_t)d), tsr_dtype_bytes(e->queue->type)));
-    if (!data) return tsr_fail(TSR_E_NOMEM, "no memory for %lld image rows", (long long)n_rows);
+    void *data;
+    tsr_status st =
+        tsr_memory_take(&data, e->model->ops.memory,
+                        tsr_mul(tsr_mul((size_t)n_rows, (size_t)d), tsr_dtype_bytes(e->queue->type)));
+    if (st) return tsr_wrap(st, "%lld image rows", (long long)n_rows);
     rows->view = tsr_view_of(data, e->queue->type, n_rows, d);
 
     double began = tsr_seconds();
     int64_t at = 0, total = n_rows / per_tile;
-    tsr_status st = TSR_OK;
     for (int64_t i = 0; !st && i < s->n_waiting; i++) {
         const tsr_image *image = s->waiting[i].image;
         int64_t n_tiles = tsr_image_about(image)->n_tiles;
@@ -107,26 +109,29 @@ static tsr_status step(tsr_session *s, int64_t n, const image_rows *rows, tsr_lo
     const tsr_step *filled = tsr_stepper_step(e->stepper);
     int64_t vocab = e->model->lm_config.vocab;
     tsr_mark mark = tsr_scratch_mark(q);
-    float *all = NULL; /* logits of every row, for a trace: more than scratch was measured for */
+    void *all = NULL; /* logits of every row, for a trace: more than scratch was measured for */
     tsr_view logits;
     if (wanted == TSR_LOGITS_ALL) {
-        all = tsr_alloc_aligned(64, tsr_mul(tsr_mul((size_t)n, (size_t)vocab), sizeof *all));
-        if (!all) return tsr_fail(TSR_E_NOMEM, "no memory for %lld rows of logits", (long long)n);
+        st = tsr_memory_take(&all, q->ops->memory, tsr_mul(tsr_mul((size_t)n, (size_t)vocab), sizeof(float)));
+        if (st) return tsr_wrap(st, "%lld rows of logits", (long long)n);
         logits = tsr_view_of(all, TSR_F32, n, vocab);
     } else {
         logits = tsr_scratch(q, TSR_F32, filled->n_logits, vocab);
     }
     tsr_lm_forward(e->model->lm, q, logits, rows->view, e->state, filled);
     /* Without logits it chooses nothing, but marks what was read as seen, for the repeat penalty. */
-    if (wanted != TSR_LOGITS_ALL) tsr_sample(q, filled, logits);
+    if (wanted != TSR_LOGITS_ALL) {
+        tsr_sample(q, filled, logits);
+        tsr_stepper_fetch(e->stepper);
+    }
     st = tsr_queue_sync(q);
     tsr_scratch_release(q, mark);
-    tsr_free(all);
+    tsr_memory_give(q->ops->memory, all);
     if (st) return st;
     if (how) {
         int64_t at = tsr_stepper_logits_of(e->stepper, 0);
-        *id = filled->out_ids[at];
-        *logprob = filled->out_logprobs[at];
+        *id = tsr_stepper_id(e->stepper, at);
+        *logprob = tsr_stepper_logprob(e->stepper, at);
     }
     tsr_stepper_commit(e->stepper);
     return TSR_OK;
@@ -191,6 +196,6 @@ tsr_status tsr_session_advance(tsr_session *s, int64_t keep, const tsr_sampling 
     if (!st && e->tracer) st = tsr_tracer_flush(e->tracer);
     e->queue->cancel = NULL;
     e->queue->tap = NULL;
-    tsr_free(rows.view.data);
+    tsr_memory_give(e->queue->ops->memory, rows.view.data);
     return st;
 }

@@ -76,6 +76,8 @@ static void read_slab(void *arg, int64_t task, int worker)
 
 tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
 {
+    if (e->model->ops.memory)
+        return tsr_fail(TSR_E_UNSUPPORTED, "the read rate is measured on the host's memory only");
     /* The largest block the model has in memory: the decoder's, or its first shard. */
     const tsr_loaded *lm = tsr_lm_loaded(e->model->lm);
     reading *r = tsr_calloc(1, sizeof *r);

@@ -65,7 +65,7 @@ struct tsr_session {
     tsr_prompt prompt; /* the last rendering; carries what the format remembers from turn to turn */
     bool answered;     /* the state ends in an answer */
     bool ends_line;    /* ... whose text ends in a line end */
-    atomic_int cancel;
+    int cancel;        /* written from any thread and from signal handlers: atomically */
     tsr_session_info info;
 
     char *text; /* the last answer */

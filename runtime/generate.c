@@ -244,7 +244,7 @@ tsr_status tsr_session_generate(tsr_session *s, const tsr_generate_opts *opts, t
         st = tsr_fail(TSR_E_NOMEM, "no memory for the text of an answer");
     tsr_stream_close(g.answer);
     tsr_stream_close(g.thoughts);
-    if (st == TSR_E_CANCELLED) atomic_store(&s->cancel, 0);
+    if (st == TSR_E_CANCELLED) __atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
     if (st) return st;
 
     if (s->n_turns) {

@@ -54,7 +54,7 @@ void tsr_session_close(tsr_session *s)
 
 void tsr_session_cancel(tsr_session *s)
 {
-    atomic_store(&s->cancel, 1);
+    __atomic_store_n(&s->cancel, 1, __ATOMIC_RELAXED);
 }
 
 tsr_session_info tsr_session_about(const tsr_session *s)
@@ -281,7 +281,7 @@ tsr_status tsr_session_read(tsr_session *s, tsr_progress_fn *progress, void *use
     tsr_status st = tsr_session_render(s, TSR_THINK_OFF);
     int64_t keep = s->engine->tracer ? 0 : 1; /* the last row waits for the answer that it begins */
     if (!st) st = tsr_session_advance(s, keep, NULL, NULL, NULL, progress, user);
-    if (st == TSR_E_CANCELLED) atomic_store(&s->cancel, 0);
+    if (st == TSR_E_CANCELLED) __atomic_store_n(&s->cancel, 0, __ATOMIC_RELAXED);
     return st;
 }
 

@@ -74,7 +74,7 @@ static void load_pixels(tsr_loader *l, tsr_internvit *vit)
     vit->pixels = tsr_load_zeros(l, 3 * 256);
     vit->pixels = tsr_view_of(vit->pixels.data, TSR_F32, 3, 256);
     float *to = vit->pixels.data;
-    for (int c = 0; c < 3 && to; c++)
+    for (int c = 0; c < 3 && tsr_load_filling(l); c++)
         for (int u = 0; u < 256; u++)
             to[c * 256 + u] = ((float)u / 255.0f - vit->config.mean[c]) / vit->config.std[c];
 }
@@ -90,7 +90,7 @@ static void load_positions(tsr_loader *l, tsr_internvit *vit)
     if (stored == vit->grid.rows) return;
     tsr_view to = tsr_load_zeros(l, tokens * c->d_model);
     vit->position = tsr_view_of(to.data, TSR_F32, tokens, c->d_model);
-    if (!to.data || !from.data) return;
+    if (!tsr_load_filling(l)) return;
     memcpy(to.data, from.data, (size_t)c->d_model * sizeof(float));
     tsr_position_resize(tsr_row(vit->position, 1), vit->grid.rows, vit->grid.cols, tsr_row(from, 1), stored,
                         stored, c->d_model);
@@ -132,7 +132,7 @@ static void walk(tsr_loader *l, void *network)
     for (int64_t i = 0; i < c->n_layers; i++) load_layer(l, &vit->layers[i], c, i);
 
     vit->spans = tsr_load_bytes(l, (TSR_VIT_MAX_TILES + 1) * sizeof *vit->spans);
-    for (int t = 0; t <= TSR_VIT_MAX_TILES && vit->spans; t++)
+    for (int t = 0; t <= TSR_VIT_MAX_TILES && tsr_load_filling(l); t++)
         vit->spans[t] = (int32_t)(t * tokens_per_tile(vit));
 }
 
