@@ -300,12 +300,9 @@ static float *made_up_logits(const backend *b, const model *like, tsr_dtype type
                              uint64_t seed)
 {
     model m = {.backend = b, .config = like->config};
-    tsr_queue *dry;
     must(tsr_pool_open(&m.pool, 2));
-    must(tsr_queue_open(&dry, &b->ops, m.pool, TSR_F32, 0));
-    open_lm(&m.lm, dry, (tsr_loader_opts){.type = type, .scaled = scaled, .seed = seed}, &m.config);
-    tsr_queue_close(dry);
     must(tsr_queue_open(&m.q, &b->ops, m.pool, TSR_F32, (size_t)16 << 20));
+    open_lm(&m.lm, m.q, (tsr_loader_opts){.type = type, .scaled = scaled, .seed = seed}, &m.config);
     must(tsr_state_open(&m.state, m.q, &m.config, (tsr_state_opts){1, 4, TSR_F32, tsr_lm_kv_type(m.lm)}));
     must(tsr_stepper_open(&m.stepper, m.state, (tsr_stepper_limits){MODEL_ROWS, 1, MODEL_ROWS, MODEL_ROWS}));
     static const int32_t ids[] = {3, 1, 4, 1, 5, 9};

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "tests/device/far.h"
 
 #define MAX_CONFIG ((size_t)1 << 20)
 
@@ -30,6 +31,7 @@ int find_backends(backend *to)
         to[n] = (backend){.ops = tsr_cpu_ops(features), .rounds = features & TSR_CPU_AVX512_BF16};
         snprintf(to[n++].name, sizeof to->name, "cpu-%s", levels[i]);
     }
+    to[n++] = (backend){.name = "far", .ops = far_ops()};
     return n;
 }
 
@@ -71,11 +73,11 @@ void recorder_clear(recorder *r)
 
 /* ---------------------------------------------------------------- opening ------------------------------- */
 
-static void open_networks(model *m, tsr_queue *dry, model_opts o)
+static void open_networks(model *m, tsr_queue *q, model_opts o)
 {
     const tsr_json_value *root = tsr_json_root(m->json);
     tsr_loader *l;
-    must(tsr_loader_open(&l, dry, (tsr_loader_opts){.files = m->files, .fp8_input = o.fp8_input}));
+    must(tsr_loader_open(&l, q, (tsr_loader_opts){.files = m->files, .fp8_input = o.fp8_input}));
     must(tsr_lm_config_read(&m->config, root));
     if (o.dt_min > 0) m->config.dt_min = o.dt_min;
     must(tsr_lm_open(&m->lm, l, &m->config));
@@ -137,9 +139,11 @@ void model_open(model *m, const backend *b, const char *name, model_opts o)
     must(tsr_pool_open(&m->pool, 2));
 
     const tsr_ops *ops = o.ops ? o.ops : &b->ops;
-    tsr_queue *dry;
+    tsr_queue *dry, *loading;
+    must(tsr_queue_open(&loading, ops, m->pool, TSR_F32, TSR_ARENA_ALIGN));
+    open_networks(m, loading, o);
+    tsr_queue_close(loading);
     must(tsr_queue_open(&dry, ops, m->pool, TSR_F32, 0));
-    open_networks(m, dry, o);
     must(tsr_queue_open(&m->q, ops, m->pool, TSR_F32, measure_scratch(m, dry)));
     tsr_queue_close(dry);
 
@@ -170,35 +174,69 @@ void model_close(model *m)
 
 /* ---------------------------------------------------------------- running ------------------------------- */
 
+/* Not counted on the host, where tests count allocations. */
+static void drop(model *m, void *data)
+{
+    if (m->q->ops->memory)
+        tsr_memory_give(m->q->ops->memory, data);
+    else
+        free(data);
+}
+
+/* Memory for [rows, cols] f32 or u8 where kernels read, filled from `host` unless that is NULL. */
+static tsr_view place(model *m, tsr_dtype type, int64_t rows, int64_t cols, const void *host)
+{
+    size_t bytes = (size_t)(rows * cols) * tsr_dtype_bytes(type);
+    void *data = NULL;
+    if (m->q->ops->memory)
+        must(tsr_memory_take(&data, m->q->ops->memory, bytes));
+    else
+        data = malloc(bytes + 1);
+    assert_non_null(data);
+    if (host) tsr_memory_upload(m->q, data, host, bytes);
+    return tsr_view_of(data, type, rows, cols);
+}
+
+/* The queue is synced, the view's values returned in memory of the host, and its own given back. */
+static float *bring_back(model *m, tsr_view v)
+{
+    size_t bytes = (size_t)(v.rows * v.cols) * sizeof(float);
+    float *values = malloc(bytes + 1);
+    assert_non_null(values);
+    tsr_memory_download(m->q, values, v.data, bytes);
+    must(tsr_queue_sync(m->q));
+    drop(m, v.data);
+    return values;
+}
+
 float *model_rows(model *m, const tsr_npy *tiles, int64_t *n_rows)
 {
     tsr_grid grid = tsr_internvit_grid(m->vit);
     int64_t n = tiles->shape[0], d = tsr_internvit_config(m->vit)->d_model;
     int64_t patches = n * grid.rows * grid.cols;
-    float *out = malloc((size_t)(patches * d) * sizeof *out);
-    float *rows = malloc((size_t)(patches / 4 * m->config.d_model) * sizeof *rows);
-    tsr_view view = tsr_view_of(out, TSR_F32, patches, d);
-    tsr_internvit_encode(m->vit, m->q, view, tsr_view_of(tiles->data, TSR_U8, n, tiles->elements / n));
-    tsr_projector_forward(m->projector, m->q, tsr_view_of(rows, TSR_F32, patches / 4, m->config.d_model),
-                          view, grid);
-    must(tsr_queue_sync(m->q));
-    free(out);
+    tsr_view pixels = place(m, TSR_U8, n, tiles->elements / n, tiles->data);
+    tsr_view out = place(m, TSR_F32, patches, d, NULL);
+    tsr_view rows = place(m, TSR_F32, patches / 4, m->config.d_model, NULL);
+    tsr_internvit_encode(m->vit, m->q, out, pixels);
+    tsr_projector_forward(m->projector, m->q, rows, out, grid);
+    float *values = bring_back(m, rows);
+    drop(m, pixels.data);
+    drop(m, out.data);
     *n_rows = patches / 4;
-    return rows;
+    return values;
 }
 
 float *model_step(model *m, const tsr_step_item *items, int64_t n_items, const float *rows, int64_t n_rows)
 {
     must(tsr_stepper_fill(m->stepper, items, n_items, n_rows, NULL));
     const tsr_step *step = tsr_stepper_step(m->stepper);
-    float *logits = malloc((size_t)(step->n_logits * m->config.vocab) * sizeof *logits + 1);
-    tsr_view image = {0};
-    if (rows) image = tsr_view_of((float *)(uintptr_t)rows, TSR_F32, n_rows, m->config.d_model);
-    tsr_lm_forward(m->lm, m->q, tsr_view_of(logits, TSR_F32, step->n_logits, m->config.vocab), image,
-                   m->state, step);
-    must(tsr_queue_sync(m->q));
+    tsr_view image = {0}, logits = place(m, TSR_F32, step->n_logits, m->config.vocab, NULL);
+    if (rows) image = place(m, TSR_F32, n_rows, m->config.d_model, rows);
+    tsr_lm_forward(m->lm, m->q, logits, image, m->state, step);
+    float *values = bring_back(m, logits);
+    drop(m, image.data);
     tsr_stepper_commit(m->stepper);
-    return logits;
+    return values;
 }
 
 float *model_feed(model *m, tsr_seq *seq, const int32_t *ids, int64_t n, tsr_logits_wanted wanted,
