@@ -56,7 +56,9 @@ int open_model(const options *o, tsr_model **model, tsr_engine **engine)
     const char *path = model_path(o);
     if (!path) return EXIT_FAILED;
     progress("loading %s", path);
-    tsr_status status = tsr_model_open(model, path, &o->model_opts);
+    tsr_model_opts opts = o->model_opts;
+    opts.on_load = show_load;
+    tsr_status status = tsr_model_open(model, path, &opts);
     progress(NULL);
     if (status) return report(status);
     const tsr_model_info *about = tsr_model_about(*model);

@@ -123,6 +123,15 @@ void progress(const char *format, ...)
     line_open = true;
 }
 
+void show_load(void *user, int64_t done_bytes, int64_t total_bytes)
+{
+    (void)user;
+    if (done_bytes >= total_bytes)
+        progress(NULL);
+    else
+        progress("loading: %.1f of %.1f GB", 1e-9 * (double)done_bytes, 1e-9 * (double)total_bytes);
+}
+
 int show_progress(void *user, int vision, int64_t done, int64_t total)
 {
     (void)user;

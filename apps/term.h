@@ -23,6 +23,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line that overwrites itself, on a terminal only; NULL clears it. */
 void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int show_progress(void *user, int vision, int64_t done, int64_t total);
+void show_load(void *user, int64_t done_bytes, int64_t total_bytes);
 
 /* Write text of a model or a file name with control characters shown as \xNN; newline and tab pass when
  * `lines`, and become one space otherwise. False when the stream fails. */

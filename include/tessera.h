@@ -85,7 +85,8 @@ TSR_API const char *tsr_mapped_file(const void *address);
 
 /* ---------------------------------------------------------------- devices ------------------------------- */
 
-/* Line i of the list of what models can run on ("cpu: Intel ..., avx512bf16, 8 threads"); NULL past the end.
+/* Line i of the list of what models can run on ("cpu: Intel ..., avx512bf16, 8 threads"), or why they cannot
+ * ("cuda: not used: this machine has no NVIDIA driver"); NULL past the end.
  * Valid until the thread's next call. */
 TSR_API const char *tsr_device(int i);
 
@@ -105,6 +106,10 @@ typedef struct tsr_model_opts {
     int threads;                 /* 0: one per core */
     int synthetic_dtype;         /* tsr_model_synthetic only: 0 bf16, 1 f32, 2 fp8 */
     int max_layers;              /* tsr_model_synthetic only: 0 all; else at most so many of each kind */
+
+    /* Told while weights travel to the memory of a GPU; never where they are used in place. May be NULL. */
+    void (*on_load)(void *user, int64_t done_bytes, int64_t total_bytes);
+    void *on_load_user;
 } tsr_model_opts;
 
 /* Open a checkpoint in Hugging Face form: a directory, or a hub id ORG/NAME looked up in the local cache.

@@ -115,6 +115,34 @@ static int64_t as_int64(size_t bytes)
     return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
+/* All memory of what the model runs on. */
+static tsr_status memory_of(int64_t *out, const tsr_model *m)
+{
+    size_t free_bytes, all_bytes;
+    *out = machine_memory();
+    if (!m->ops.memory) return TSR_OK;
+    tsr_status st = m->ops.memory->room(&free_bytes, &all_bytes);
+    if (!st) *out = as_int64(all_bytes);
+    return st;
+}
+
+/* An engine that does not fit beside the weights is refused before any of it is taken, with plan's figures. */
+static tsr_status check_room(const tsr_model *m, const tsr_plan *p)
+{
+    size_t free_bytes, all_bytes;
+    if (!m->ops.memory) return TSR_OK;
+    tsr_status st = m->ops.memory->room(&free_bytes, &all_bytes);
+    int64_t wanted = p->total_bytes - p->weight_block_bytes;
+    if (st || wanted <= as_int64(free_bytes)) return st;
+    return tsr_fail(
+        TSR_E_NOMEM,
+        "%.3g GiB for scratch and the state of %lld sessions of %lld tokens are wanted beside %.3g GiB "
+        "of weights; %.3g of %.3g GiB are free on %s: a smaller context (-c) or fewer sessions fit",
+        (double)wanted * 0x1p-30, (long long)p->n_sessions, (long long)p->n_ctx,
+        (double)p->weight_block_bytes * 0x1p-30, (double)free_bytes * 0x1p-30, (double)all_bytes * 0x1p-30,
+        m->ops.memory->about);
+}
+
 tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
 {
     size_t scratch;
@@ -122,12 +150,14 @@ tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
     if (st) return st;
     tsr_state_sizes sizes = tsr_state_measure(&m->lm_config, state_opts(m, s));
     int64_t pages = (s.n_ctx + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
-    size_t block = tsr_lm_loaded(m->lm)->block_bytes, weights = tsr_lm_loaded(m->lm)->weight_bytes;
-    if (m->has_vision) {
-        block += tsr_internvit_loaded(m->vit)->block_bytes + tsr_projector_loaded(m->projector)->block_bytes;
+    size_t block = tsr_model_block_bytes(m), weights = tsr_lm_loaded(m->lm)->weight_bytes;
+    if (m->has_vision)
         weights +=
             tsr_internvit_loaded(m->vit)->weight_bytes + tsr_projector_loaded(m->projector)->weight_bytes;
-    }
+    if (m->ops.memory) weights = block; /* nothing is read from the file where it lies */
+    int64_t memory;
+    st = memory_of(&memory, m);
+    if (st) return st;
     tsr_plan p = {.weight_file_bytes = weights > block ? as_int64(weights - block) : 0,
                   .weight_block_bytes = as_int64(block),
                   .state_bytes = as_int64(sizes.slot_bytes),
@@ -136,7 +166,7 @@ tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
                   .scratch_bytes = as_int64(scratch),
                   .n_ctx = s.n_ctx,
                   .n_sessions = s.n_sessions,
-                  .memory_bytes = machine_memory()};
+                  .memory_bytes = memory};
     size_t total = tsr_add(tsr_add(weights > block ? weights : block, scratch), sizes.total);
     p.total_bytes = as_int64(total);
     *out = p;
@@ -154,6 +184,7 @@ tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_
     e->sizes = sizes;
 
     st = tsr_engine_measure(&e->memory, model, sizes);
+    if (!st) st = check_room(model, &e->memory);
     if (!st) st = tsr_pool_open(&e->pool, model->n_threads);
     if (!st)
         st = tsr_queue_open(&e->queue, &model->ops, e->pool, model->type, (size_t)e->memory.scratch_bytes);

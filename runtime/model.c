@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "kernels/backend.h"
+#include "kernels/module.h"
 #include "preprocess/tiles.h"
 
 static const tsr_model_opts no_opts;
@@ -24,28 +25,35 @@ static bool is(const char *word, const char *wanted)
 
 static tsr_status choose_backend(tsr_model *m, const tsr_model_opts *o)
 {
-    if (!o->backend || is(o->backend, "auto") || is(o->backend, "cpu")) {
-        m->ops = tsr_cpu_ops(tsr_cpu_features());
-    } else if (is(o->backend, "ref")) {
-        m->ops = tsr_ref_ops;
-    } else if (is(o->backend, "cuda")) {
-        return tsr_fail(TSR_E_DEVICE, "backend cuda: this build has no CUDA module");
-    } else {
-        return tsr_fail(TSR_E_ARG, "backend: '%s' was found; auto, ref, cpu or cuda is wanted", o->backend);
+    bool any = !o->backend || is(o->backend, "auto");
+    if (any || is(o->backend, "cuda")) {
+        tsr_status st = tsr_cuda_ops(&m->ops);
+        if (!st) return TSR_OK;
+        if (!any) return tsr_wrap(st, "backend cuda");
+        tsr_log(TSR_LOG_INFO, "cuda is not used: %s", tsr_message());
     }
+    if (any || is(o->backend, "cpu"))
+        m->ops = tsr_cpu_ops(tsr_cpu_features());
+    else if (is(o->backend, "ref"))
+        m->ops = tsr_ref_ops;
+    else
+        return tsr_fail(TSR_E_ARG, "backend: '%s' was found; auto, ref, cpu or cuda is wanted", o->backend);
     return TSR_OK;
 }
 
+/* What was asked for; "auto" is settled when the checkpoint is known. */
 static tsr_status choose_types(tsr_model *m, const tsr_model_opts *o)
 {
-    if (!o->dtype || is(o->dtype, "auto") || is(o->dtype, "f32"))
+    m->auto_type = !o->dtype || is(o->dtype, "auto");
+    if (m->auto_type || is(o->dtype, "f32"))
         m->type = TSR_F32;
     else if (is(o->dtype, "bf16"))
         m->type = TSR_BF16;
     else
         return tsr_fail(TSR_E_ARG, "dtype: '%s' was found; auto, f32 or bf16 is wanted", o->dtype);
 
-    if (!o->fp8_activations || is(o->fp8_activations, "auto") || is(o->fp8_activations, "off"))
+    m->auto_fp8_input = !o->fp8_activations || is(o->fp8_activations, "auto");
+    if (m->auto_fp8_input || is(o->fp8_activations, "off"))
         m->fp8_input = TSR_INPUT_KEEP;
     else if (is(o->fp8_activations, "on"))
         m->fp8_input = TSR_INPUT_STATIC;
@@ -53,6 +61,26 @@ static tsr_status choose_types(tsr_model *m, const tsr_model_opts *o)
         return tsr_fail(TSR_E_ARG, "fp8-activations: '%s' was found; auto, on or off is wanted",
                         o->fp8_activations);
     return TSR_OK;
+}
+
+static bool has_input_scales(const tsr_model *m)
+{
+    static const char suffix[] = ".input_scale";
+    for (int64_t i = 0; m->files && i < tsr_safetensors_count(m->files); i++) {
+        const char *name = tsr_safetensors_at(m->files, i)->name;
+        size_t length = strlen(name);
+        if (length >= sizeof suffix && !strcmp(name + length - (sizeof suffix - 1), suffix)) return true;
+    }
+    return false;
+}
+
+/* Activations in the host's memory stay exact; a device keeps them as the checkpoint was trained, and rounds to
+ * FP8 what its scales were made for. */
+static void settle_types(tsr_model *m)
+{
+    if (!m->ops.memory) return;
+    if (m->auto_type && m->lm_config.type != TSR_F32) m->type = TSR_BF16;
+    if (m->auto_fp8_input && has_input_scales(m)) m->fp8_input = TSR_INPUT_STATIC;
 }
 
 /* ---------------------------------------------------------------- configuration ------------------------- */
@@ -190,17 +218,63 @@ static tsr_status open_networks(tsr_model *m, tsr_loader *l)
     return st;
 }
 
-static tsr_status load(tsr_model *m, tsr_loader_opts o)
+static void close_networks(tsr_model *m)
 {
-    tsr_queue *q = NULL;
+    tsr_lm_close(m->lm);
+    tsr_projector_close(m->projector);
+    tsr_internvit_close(m->vit);
+    m->lm = NULL;
+    m->projector = NULL;
+    m->vit = NULL;
+}
+
+static tsr_status load_on(tsr_model *m, tsr_queue *q, tsr_loader_opts o)
+{
     tsr_loader *l = NULL;
-    tsr_pool *pool = NULL;
-    tsr_status st = o.dry ? TSR_OK : tsr_pool_open(&pool, m->n_threads);
-    if (!st) st = tsr_queue_open(&q, &m->ops, pool, m->type, o.dry ? 0 : TSR_ARENA_ALIGN);
-    o.fp8_input = m->fp8_input;
-    if (!st) st = tsr_loader_open(&l, q, o);
+    tsr_status st = tsr_loader_open(&l, q, o);
     if (!st) st = open_networks(m, l);
     tsr_loader_close(l);
+    return st;
+}
+
+/* What the weights will take of a device's memory, before any is taken: refused if it is not there. */
+static tsr_status check_room(tsr_model *m, tsr_queue *q, tsr_loader_opts *o)
+{
+    size_t free_bytes, all_bytes;
+    tsr_loader_opts dry = *o;
+    dry.dry = true;
+    tsr_status st = load_on(m, q, dry);
+    if (!st) st = m->ops.memory->room(&free_bytes, &all_bytes);
+    if (st) return st;
+    o->total_bytes = tsr_model_block_bytes(m);
+    close_networks(m);
+    if (o->total_bytes > free_bytes)
+        return tsr_fail(
+            TSR_E_NOMEM,
+            "%s needs %.3g GiB for weights; %.3g of %.3g GiB are free on %s; `tessera plan` has the rest",
+            m->name, (double)o->total_bytes * 0x1p-30, (double)free_bytes * 0x1p-30,
+            (double)all_bytes * 0x1p-30, m->ops.memory->about);
+    return TSR_OK;
+}
+
+static void tell_load(void *user, size_t done_bytes, size_t total_bytes)
+{
+    const tsr_model_opts *o = user;
+    if (o->on_load) o->on_load(o->on_load_user, (int64_t)done_bytes, (int64_t)total_bytes);
+}
+
+static tsr_status load(tsr_model *m, const tsr_model_opts *opts, tsr_loader_opts o)
+{
+    tsr_queue *q = NULL;
+    tsr_pool *pool = NULL;
+    settle_types(m);
+    o.fp8_input = m->fp8_input;
+    o.progress = tell_load;
+    o.progress_user = (void *)(uintptr_t)opts;
+    tsr_status st = o.dry ? TSR_OK : tsr_pool_open(&pool, m->n_threads);
+    if (!st) st = tsr_queue_open(&q, &m->ops, pool, m->type, o.dry ? 0 : TSR_ARENA_ALIGN);
+    if (!st && m->ops.memory && !o.dry) st = check_room(m, q, &o);
+    if (!st) st = load_on(m, q, o);
     tsr_queue_close(q);
     tsr_pool_close(pool);
     return st;
@@ -264,7 +338,7 @@ static void describe(tsr_model *m)
     for (int64_t i = 0; i < c->n_layers; i++) m->pattern[i] = kinds[c->kind[i]];
 
     snprintf(m->backend_text, sizeof m->backend_text, "%s (%s)", m->ops.name,
-             tsr_cpu_level_name(tsr_cpu_features()));
+             m->ops.memory ? m->ops.memory->about : tsr_cpu_level_name(tsr_cpu_features()));
     int64_t of_type[TSR_DTYPE_OTHER + 1] = {0}, elements = 0, bytes = 0;
     int64_t n_tensors = m->files ? tsr_safetensors_count(m->files) : 0;
     for (int64_t i = 0; i < n_tensors; i++) {
@@ -370,6 +444,15 @@ static tsr_status read_card(tsr_model *m)
     return st;
 }
 
+size_t tsr_model_block_bytes(const tsr_model *m)
+{
+    size_t bytes = tsr_lm_loaded(m->lm)->block_bytes;
+    if (m->has_vision)
+        bytes = tsr_add(bytes, tsr_add(tsr_internvit_loaded(m->vit)->block_bytes,
+                                       tsr_projector_loaded(m->projector)->block_bytes));
+    return bytes;
+}
+
 int64_t tsr_model_rows_per_tile(const tsr_model *m)
 {
     int64_t side = m->vit_config.tile / m->vit_config.patch;
@@ -392,7 +475,7 @@ tsr_status tsr_model_sketch(tsr_model **out, const char *path, const tsr_model_o
     }
     if (!st) {
         dry.type = m->lm_config.type;
-        st = load(m, dry);
+        st = load(m, o, dry);
     }
     if (st)
         tsr_model_close(m);
@@ -412,7 +495,7 @@ tsr_status tsr_model_open(tsr_model **out, const char *path, const tsr_model_opt
     if (!st) st = read_config(m, o);
     if (!st) st = read_generation(m);
     if (!st) st = tsr_safetensors_open(&m->files, m->path);
-    if (!st) st = load(m, (tsr_loader_opts){.files = m->files});
+    if (!st) st = load(m, o, (tsr_loader_opts){.files = m->files});
     if (!st) st = open_text(m, o);
     if (!st) st = tsr_pool_open(&m->pool, m->n_threads);
     if (!st) st = read_card(m);
@@ -440,7 +523,7 @@ tsr_status tsr_model_synthetic(tsr_model **out, const char *shape, const tsr_mod
     m->sampling = (tsr_sampling){.top_p = 1, .repeat_penalty = 1};
     tsr_loader_opts made_up = {.type = types[o->synthetic_dtype], .scaled = TSR_SCALE_TENSOR, .seed = 1};
     if (made_up.type != TSR_FP8) made_up.scaled = TSR_SCALE_NONE;
-    if (!st) st = load(m, made_up);
+    if (!st) st = load(m, o, made_up);
     if (st) {
         tsr_model_close(m);
         return st;
@@ -457,9 +540,7 @@ void tsr_model_close(tsr_model *m)
     tsr_chat_close(m->chat);
     tsr_ids_close(&m->stop_ids);
     tsr_tokenizer_close(m->tokenizer);
-    tsr_lm_close(m->lm);
-    tsr_projector_close(m->projector);
-    tsr_internvit_close(m->vit);
+    close_networks(m);
     tsr_safetensors_close(m->files);
     tsr_json_close(m->generation);
     tsr_json_close(m->config);

@@ -37,6 +37,7 @@ struct tsr_model {
     tsr_dtype type; /* of activations */
     int n_threads;
     tsr_input_mode fp8_input;
+    bool auto_type, auto_fp8_input; /* the two above were left to the backend and the checkpoint */
 
     tsr_json *config;
     tsr_json *generation;   /* generation_config.json, NULL without one */
@@ -70,6 +71,9 @@ TSR_CHECKED tsr_status tsr_model_sketch(tsr_model **out, const char *path, const
 
 /* The configuration of a synthetic shape, as JSON text, NULL for an unknown name. */
 const char *tsr_shape_config(const char *name);
+
+/* The networks' blocks, as measured or loaded. */
+size_t tsr_model_block_bytes(const tsr_model *m);
 
 /* Rows that one tile becomes in the decoder. */
 int64_t tsr_model_rows_per_tile(const tsr_model *m);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/npy.h"
+#include "kernels/module.h"
 #include "runtime/model.h"
 
 tsr_status tsr_tokenize(const tsr_model *m, int32_t **ids, int64_t *n_ids, const char *text, size_t bytes,
@@ -66,7 +67,15 @@ void tsr_notes(tsr_note_fn *listener, void *user)
 
 const char *tsr_device(int i)
 {
-    static _Thread_local char line[160];
+    static _Thread_local char line[640];
+    if (i == 2) {
+        tsr_ops cuda;
+        if (tsr_cuda_ops(&cuda))
+            snprintf(line, sizeof line, "cuda: not used: %s", tsr_message());
+        else
+            snprintf(line, sizeof line, "cuda: %s", cuda.memory->about);
+        return line;
+    }
     if (i == 0) {
         char model[96];
         tsr_cpu_model(model, sizeof model);

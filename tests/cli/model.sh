@@ -40,7 +40,11 @@ run info -m "$tmp/hollow"; gives 1; one_message; warns "config.json"
 cp -r $words/. "$tmp/hollow"; rm -r "$tmp/hollow/expect"
 truncate -s 1000 "$tmp/hollow/model.safetensors"
 run info -m "$tmp/hollow"; gives 1; one_message; warns "model.safetensors"
-run caption --backend cuda "$picture"; gives 1; one_message; warns "CUDA"
+run --list-devices; gives 0; says "cuda: "
+if grep -q "cuda: not used: " "$tmp/out"; then
+    why=$(sed -n 's/^cuda: not used: //p' "$tmp/out")
+    run caption --backend cuda "$picture"; gives 1; one_message; warns "backend cuda: $why"
+fi
 run caption --backend gpu "$picture"; gives 1; one_message; warns "auto, ref, cpu or cuda"
 run caption --chat-template none "$picture"; gives 1; one_message; warns "nvlm"
 
