@@ -2,10 +2,9 @@
 #include "kernels/cpu/linear_rows.h"
 #include "kernels/cpu/linear_zmm.h"
 
-enum { STEP = 16, NX = 6, NW = 4, PANEL = 128, PASS = 192 };
-#define TYPE TSR_F32
+enum { STEP = 16, NX = 6, NW = 4, PANEL = 128, PASS = 192, FEW_ROWS = TSR_LINEAR_COLLECT };
+#define KERNEL tsr_linear_avx512
 
-typedef float elem;
 typedef __m512 factor;
 
 static inline vec madd(vec sum, factor w, factor x)
@@ -13,7 +12,7 @@ static inline vec madd(vec sum, factor w, factor x)
     return _mm512_fmadd_ps(w, x, sum);
 }
 
-static inline factor load_x(const elem *p)
+static inline factor load_x(const float *p)
 {
     return _mm512_loadu_ps(p);
 }
@@ -39,36 +38,9 @@ static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t co
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-INLINE void fetch(const unsigned char *p)
+static inline void store(float *p, factor f)
 {
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
+    _mm512_storeu_ps(p, f);
 }
 
-#include "kernels/cpu/linear_tile.h"
-
-DEFINE_FEW(few_f32, TSR_F32)
-DEFINE_FEW(few_bf16, TSR_BF16)
-DEFINE_FEW(few_f16, TSR_F16)
-DEFINE_FEW(few_fp8, TSR_FP8)
-
-static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + STEP <= n; i += STEP) _mm512_storeu_ps((float *)to + i, load_w(from, type, i));
-    for (; i < n; i++) ((float *)to)[i] = tsr_load(from, type, i);
-}
-
-const tsr_linear_kernel tsr_linear_avx512 = {
-    .type = TYPE,
-    .few = {few_f32, few_bf16, few_f16, few_fp8},
-    .few_rows = TSR_LINEAR_COLLECT,
-    .unit = 1,
-    .step = STEP,
-    .panel = PANEL,
-    .pass = PASS,
-    .depth = DEPTH,
-    .block = block,
-    .widen = widen,
-    .convert = rows_convert,
-    .finish = rows_finish,
-};
+#include "kernels/cpu/linear_f32.h"

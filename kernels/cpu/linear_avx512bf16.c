@@ -28,11 +28,6 @@ static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t co
     return (factor)_mm512_loadu_si512(row + column * type_bytes(type));
 }
 
-INLINE void fetch(const unsigned char *p)
-{
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
-}
-
 #include "kernels/cpu/linear_tile.h"
 
 DEFINE_FEW(few_bf16, TSR_BF16)
@@ -94,7 +89,7 @@ INLINE void fp8_tile(float *sums, int64_t ld, int64_t apart, const elem *x, int6
         UNROLL
         for (int j = 0; j < n_w; j++) {
             factor wk[2];
-            fetch(w + j * w_bytes + k + FAR);
+            __builtin_prefetch(w + j * w_bytes + k + FAR);
             expand(wk, _mm512_loadu_si512(w + j * w_bytes + k), t);
             UNROLL
             for (int i = 0; i < n_x; i++) {

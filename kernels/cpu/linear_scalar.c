@@ -1,10 +1,9 @@
 /* kernels/cpu/linear_scalar.c: linear on any processor: eight partial sums per dot product, in plain C. */
 #include "kernels/cpu/linear_rows.h"
 
-enum { STEP = 8, NX = 2, NW = 2, PANEL = 32, PASS = 64 };
-#define TYPE TSR_F32
+enum { STEP = 8, NX = 2, NW = 2, PANEL = 32, PASS = 64, FEW_ROWS = 1 };
+#define KERNEL tsr_linear_scalar
 
-typedef float elem;
 typedef struct vec {
     float v[STEP];
 } vec;
@@ -31,7 +30,7 @@ static inline vec madd(vec sum, factor w, factor x)
     return sum;
 }
 
-static inline factor load_x(const elem *p)
+static inline factor load_x(const float *p)
 {
     factor r;
     memcpy(&r, p, sizeof r);
@@ -45,34 +44,9 @@ static inline factor load_w(const unsigned char *row, tsr_dtype type, int64_t co
     return r;
 }
 
-static inline void fetch(const unsigned char *p)
+static inline void store(float *p, factor f)
 {
-    (void)p;
+    memcpy(p, &f, sizeof f);
 }
 
-#include "kernels/cpu/linear_tile.h"
-
-DEFINE_FEW(few_f32, TSR_F32)
-DEFINE_FEW(few_bf16, TSR_BF16)
-DEFINE_FEW(few_f16, TSR_F16)
-DEFINE_FEW(few_fp8, TSR_FP8)
-
-static void widen(void *to, const void *from, tsr_dtype type, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) ((float *)to)[i] = tsr_load(from, type, i);
-}
-
-const tsr_linear_kernel tsr_linear_scalar = {
-    .type = TYPE,
-    .few = {few_f32, few_bf16, few_f16, few_fp8},
-    .few_rows = 1,
-    .unit = 1,
-    .step = STEP,
-    .panel = PANEL,
-    .pass = PASS,
-    .depth = DEPTH,
-    .block = block,
-    .widen = widen,
-    .convert = rows_convert,
-    .finish = rows_finish,
-};
+#include "kernels/cpu/linear_f32.h"

@@ -11,8 +11,6 @@
  *   factor load_x(const elem *), factor load_w(const unsigned char *row, tsr_dtype type, int64_t column)
  *   void vec_sums(float *to, const vec *v, int n)     the lanes of each of n vectors added up: the upper half to
  *                                                     the lower, then half of that, and so on
- *   void fetch(const unsigned char *)                 ask for a cache line ahead of its use; INLINE, or gcc drops
- *                                                     the call as one without effect
  *
  * A dot product is made of pieces of DEPTH columns. A piece runs in ascending steps into one vec, whose lanes
  * are added up at its end and then to the pieces before it.
@@ -55,7 +53,7 @@ INLINE void tile(float *sums, int64_t ld, int64_t apart, const elem *x, int64_t 
         factor wk[NW];
         UNROLL
         for (int j = 0; j < n_w; j++) {
-            fetch(w + j * w_bytes + k * bytes + ahead);
+            __builtin_prefetch(w + j * w_bytes + k * bytes + ahead);
             wk[j] = load_w(w + j * w_bytes, type, k);
         }
         UNROLL
