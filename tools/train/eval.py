@@ -41,7 +41,7 @@ def answers(job):
     condition, control, family, first, last = job
     out = []
     for n in range(first, last):
-        t = time.time()
+        t = time.process_time()
         see, r, d = pictures.picture(condition, family, n)
         asked = pictures.questions(r, d, family)
         if control == "white":
@@ -53,7 +53,7 @@ def answers(job):
             got, cut = machine.answer(session, q)
             out.append(dict(condition=condition, control=control, family=family, number=n, kind=kind, question=q, want=want, got=got,
                             labelled=d.labelled, m=score(d, family, kind, q, want, got, cut)))
-        out[-1]["seconds"] = time.time() - t
+        out[-1]["seconds"] = time.process_time() - t
     return out
 
 
@@ -165,7 +165,7 @@ def main():
         with open(a.answers, "w", encoding="utf-8") as f:
             f.write(text)
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    out = dict(generator=data.VERSION, git=git, model=hashes(a.model), fp8_activations=a.fp8_activations, workers=a.workers, seconds=round(spent), seconds_per_picture=round(busy / max(1, sum("seconds" in r for r in records)), 3),
+    out = dict(generator=data.VERSION, git=git, model=hashes(a.model), fp8_activations=a.fp8_activations, workers=a.workers, seconds=round(spent), cpu_seconds_per_picture=round(busy / max(1, sum("seconds" in r for r in records)), 3),
                answers=hashlib.sha256(text.encode()).hexdigest(), **summary(records, conditions, families))
     for k, words, _ in METRICS:
         if k in out["total"]:
@@ -173,7 +173,7 @@ def main():
             print(f"{words:62s} {100 * v[0]:6.2f}%  ({100 * v[1]:.2f} to {100 * v[2]:.2f}, {v[3]})")
     for line, v, want, ok in out["gate"]:
         print(f"{'pass' if ok else 'FAIL'}  {line}: {v}, wanted {want}")
-    print(f"{out['questions']} questions on {out['pictures']} pictures, {spent:.0f} s, {out['seconds_per_picture']} s a picture")
+    print(f"{out['questions']} questions on {out['pictures']} pictures, {spent:.0f} s, {out['cpu_seconds_per_picture']} s of CPU time a picture")
     if a.out:
         with open(a.out, "w", encoding="utf-8") as f:
             json.dump(out, f, indent=1)

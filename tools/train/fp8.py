@@ -20,7 +20,7 @@ import export
 from chat import PLACE, Coder
 from model import Linear, normalise
 
-SAMPLES = 256
+SAMPLES = 128
 PER_SAMPLE = 8192      # values of a down_proj's input that are kept for its percentile
 LABELS = {"weights": "FP8 weights", "activations": "FP8 weights and activations"}
 
@@ -32,12 +32,12 @@ def calibrate(net):
 
     def watch(name):
         def look(_, args):
-            x = args[0].detach().abs().float().flatten()
-            peak[name] = max(peak.get(name, 0.0), float(x.max()))
+            x = args[0].detach().flatten()
+            peak[name] = max(peak.get(name, 0.0), float(x.max()), -float(x.min()))
             n, s = power.get(name, (0, 0.0))
-            power[name] = n + x.numel(), s + float(x.double().square().sum())
+            power[name] = n + x.numel(), s + float(x.norm()) ** 2
             if name.endswith("down_proj"):
-                tail.setdefault(name, []).append(x[torch.randint(len(x), (PER_SAMPLE,), generator=g)])
+                tail.setdefault(name, []).append(x[torch.randint(len(x), (PER_SAMPLE,), generator=g)].abs())
         return look
 
     g = torch.Generator().manual_seed(0)
@@ -58,7 +58,7 @@ def calibrate(net):
         net.decode(net.embed(ids, row, rows), torch.ones_like(ids))
     for h in hooks:
         h.remove()
-    return {k: (float(torch.cat(tail[k]).quantile(.9999)) if k in tail and torch.cat(tail[k]).numel() < 2 ** 24 else peak[k], peak[k] / (power[k][1] / power[k][0]) ** .5) for k in peak}
+    return {k: (float(torch.cat(tail[k]).quantile(.9999)) if k in tail else peak[k], peak[k] / (power[k][1] / power[k][0]) ** .5) for k in peak}
 
 
 def write(src, out):

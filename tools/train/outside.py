@@ -5,7 +5,7 @@
     python outside.py ask ROOT --tessera PROGRAM [--model DIR]      the default caption of each, to logs/outside.json
     python outside.py samples --tessera PROGRAM [--model DIR]       the same of assets/samples, to logs/samples.json
 
-A person looks at each picture and answer and writes into outside-judged.tsv whether the answer is true: it names no object, text or
+Somebody looks at each picture and answer and writes into outside-judged.tsv whether the answer is true: it names no object, text or
 number that is not there. A judgment belongs to a picture and an answer, by their hashes: another answer asks for a new judgment.
 
 The rule. Photographs: all pictures in the folders PHOTO with sides of at least 200 pixels, without those listed in NOT. Screenshots, up
