@@ -48,11 +48,11 @@ def quote(s, most=150):
 def one_in(share):
     n = round(1 / max(share, .001))
     words = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
-    return f"one in {words[n]}" if n < len(words) else f"one in {n}"
+    return f"one field in {words[n] if n < len(words) else n}"
 
 
 def measured(m):
-    out = [f"""By `tools/train/eval.py` (generator version {m['generator']}, git {m['git']}) through the C runtime on a CPU, BF16 weights, greedy: {m['questions']:,} questions on {m['pictures']:,} generated
+    out = [f"""By `tools/train/eval.py` (generator version {m['generator']}) through the C runtime on a CPU, BF16 weights, greedy: {m['questions']:,} questions on {m['pictures']:,} generated
 pictures, up to five a picture, each on its own on a copy of the state after the picture; {round(m['seconds'] / 60)} minutes\nwith {m['workers']} workers of one thread, controls included. Percent; in brackets the 95% interval of a bootstrap over
 pictures, and the number of answers. A field is right when it equals the printed text after trimming and case folding; numbers in charts within 5%. Error rates count edits over
 all pages together. A run-on answer was stopped by the limit of 260 tokens, or is longer than twice the reference by more than 20 characters. Facts of a caption are quoted texts, numbers, dates, names, kinds and
@@ -151,7 +151,7 @@ def main():
     parts = ["# Tessera's default model", "# Scope",
              "Reads simple pictures, in English: receipts, invoices, forms, tables, charts, signs, a few lines of text, flow charts and cartoon-like scenes.\n"
              "Photographs, screenshots and small print it only names as such; handwriting, dense pages and other languages are outside. Trained on generated pictures.\n"
-             f"Digits can be wrong: {wrong('known')} fields with known fonts and words, {wrong('all')} where fonts, layouts, words and wording are all new (CARD.md).",
+             f"Answers can be wrong: {wrong('known')} with known fonts and words, {wrong('all').replace('field ', '')} where fonts, layouts, words and wording are all new (CARD.md).",
              "# What it is",
              "A miniature of exactly the architecture that Tessera runs: InternViT (width 256, 8 layers, tiles of 224 pixels, at most 10 and a thumbnail), projector B,\n"
              "a Nemotron-H decoder (`M*-M*-M*-M-`, width 384). 19,678,656 parameters in BF16. Trained from nothing; how, in `tools/train/RECIPE.md`, with the logs of the runs beside it.\n"
@@ -163,10 +163,13 @@ def main():
     parts += fp8(q) if q else []
     parts += world(o, s)
     parts += gallery(g, sheet) if g else []
+    cer = [short(m["conditions"][c].get("cer")) for c in ("phrasing", "known")]
     missing = [n for n, x in (("FP8", q), ("Tesseract beside it", y), ("forty pictures from elsewhere", o)) if not x] + ["pictures of other renderers as a set (gnuplot, groff, HTML; `assets/samples` has a few)", "answers of the CUDA backend against the CPU's"]
     parts += ["# Limits",
               "* Digits and rare words can be wrong. Check every amount that matters.\n* It prefers what its generator would have drawn, above all in titles and in the order of words.\n"
               "* Photographs, handwriting, dense pages (more than about 50 characters a line), formulas, other languages and scripts are outside its world.\n* Long transcriptions lose lines or repeat them.\n"
+              f"* A request for the whole text in words it has not met is often taken for another question: error rate {cer[0]} where only the wording is new, {cer[1]} where it is not. \"Read the text.\" is safe.\n"
+              f"* Values of a chart that does not print them are guesses: {short(m['total'].get('value_unlabelled'))}% are within 5%.\n"
               f"* Not measured: {'; '.join(missing)}.",
               "# Origin and licence",
               "MIT, as the rest of the tree. Trained on pictures drawn for this purpose: words of Debian's wamerican (SCOWL), sentences from WordNet 3.0 glosses (WordNet licence), objects from Noto\n"

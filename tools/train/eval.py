@@ -11,7 +11,6 @@ import hashlib
 import json
 import multiprocessing as mp
 import os
-import subprocess
 import time
 from collections import Counter
 
@@ -120,6 +119,12 @@ def sha(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
+def code():
+    """SHA-256 of what decides the pictures, the questions and their scores."""
+    names = [n for n in sorted(os.listdir(HERE)) if n.startswith("fam") and n.endswith(".py")] + ["chat.py", "data.py", "draw.py", "words.py", "pictures.py", "score.py"]
+    return hashlib.sha256("".join(sha(os.path.join(HERE, n)) for n in names).encode()).hexdigest()
+
+
 def hashes(path):
     return {n: sha(f"{path}/{n}") for n in sorted(os.listdir(path)) if n.endswith((".json", ".safetensors"))}
 
@@ -164,8 +169,7 @@ def main():
     if a.answers:
         with open(a.answers, "w", encoding="utf-8") as f:
             f.write(text)
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    out = dict(generator=data.VERSION, git=git, model=hashes(a.model), fp8_activations=a.fp8_activations, workers=a.workers, seconds=round(spent), cpu_seconds_per_picture=round(busy / max(1, sum("seconds" in r for r in records)), 3),
+    out = dict(generator=data.VERSION, code=code(), model=hashes(a.model), fp8_activations=a.fp8_activations, workers=a.workers, seconds=round(spent), cpu_seconds_per_picture=round(busy / max(1, sum("seconds" in r for r in records)), 3),
                answers=hashlib.sha256(text.encode()).hexdigest(), **summary(records, conditions, families))
     for k, words, _ in METRICS:
         if k in out["total"]:
