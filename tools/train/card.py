@@ -139,6 +139,7 @@ def gallery(g, sheet):
 def main():
     path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "..", "assets", "default-model")
     m, q, y, o, s, g = (load(f"{n}.json") for n in ("metrics", "fp8", "yardstick", "outside", "samples", "gallery"))
+    q = q if q and "delta" in q else None      # written, not yet compared
     now = hashes(path)
     weights = lambda h: {k: v for k, v in h.items() if k.endswith(".safetensors")}
     for name, part in (("metrics", m), ("fp8", q), ("yardstick", y)):
