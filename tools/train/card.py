@@ -84,7 +84,7 @@ def goals(m):
             ["receipt and form fields", "88 / 75", f"{100 * mean(doc('known')):.1f} / {100 * mean(doc('all')):.1f}"],
             ["JSON parses", "99", short(m["total"]["json_parses"])], ["JSON values", "78", f"{short(get('known', 'json_field'))} / {short(get('all', 'json_field'))}"],
             ["chart kind", "99", f"{short(get('known', 'chart_kind'))} / {short(get('all', 'chart_kind'))}"], ["printed chart values", "90", f"{short(get('known', 'value_labelled'))} / {short(get('all', 'value_labelled'))}"],
-            ["chart values without print, within 5%", "65", f"{short(get('known', 'value_unlabelled'))} / {short(get('all', 'value_unlabelled'))}"], ["scene captions F1", "95 / 85", f"{short(scene)} over all conditions"]]
+            ["chart values without print, within 5%", "65", f"{short(get('known', 'value_unlabelled'))} / {short(get('all', 'value_unlabelled'))}"], ["scene captions F1", "95 / 85", f"{pct(scene)} over all conditions"]]
     return ["## Beside the goals", "Goals were set before training, by analogy; one figure is for known resources, two are for known and held out.", table(["", "goal", "`known` / `all`"], rows)]
 
 

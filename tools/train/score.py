@@ -64,8 +64,8 @@ def reading(want, got):
 # captions
 
 def _scene(s):
-    """Facts of a scene's caption: (how many, what), the ground, one relation."""
-    out = set()
+    """Facts of a scene's caption: (how many, what), the ground, one relation. What is named twice is counted together."""
+    out, tally = set(), {}
     first, *rest = re.split(r"(?<=\.)\s+", s.strip())
     for m in rest:
         k = re.match(r"The (.+) is (to the left of|to the right of|above|below) the (.+)\.$", m)
@@ -88,8 +88,8 @@ def _scene(s):
             color, thing = (color + " ", thing) if color in NAMED and thing else ("", what)
             thing = single.get(thing) or (thing[:-3] + "y" if thing.endswith("ies") else re.sub(r"(?<=[sxh])es$|s$", "", thing))
             what = color + thing
-        out.add(("object", n, what))
-    return out
+        tally[what] = tally.get(what, 0) + n
+    return out | {("object", n, what) for what, n in tally.items()}
 
 
 def facts(s, family):
