@@ -96,7 +96,7 @@ def yardstick(y):
         of = ["error rate of characters (of words)", "text"] if r["what"] == "text" else ["fields found", "receipts and forms"]
         rows.append([of[1] + ", " + of[0], "clean" if r["clean"] else "disturbed", f"`{r['condition']}`", r["pages"]] + [f"{short(r[w]['cer'])} ({short(r[w]['wer'])})" if r["what"] == "text" else short(r[w]["field"]) for w in WAYS])
     return ["## Beside Tesseract", f"Debian's {y['version']}, English, one block of text, on the pages of lines, paragraphs and signs (`tools/train/yardstick.py`). It reads any page at any size and language of its own; this model reads "
-            "small generated ones. On receipts and forms a value counts for Tesseract when it stands anywhere in its text; the model has to answer \"What is the date?\" with it.", table(["", "", "", "pages", *WAYS], rows)]
+            "small generated ones. On receipts and forms a value counts for Tesseract when it stands anywhere in its text; the model has to answer \"What is the date?\" with it. Few pages: the intervals are in `tools/train/logs/yardstick.json`.", table(["", "", "", "pages", *WAYS], rows)]
 
 
 def fp8(q):
@@ -177,7 +177,7 @@ def main():
               "# Origin and licence",
               "MIT, as the rest of the tree. Trained on pictures drawn for this purpose: words of Debian's wamerican (SCOWL), sentences from WordNet 3.0 glosses (WordNet licence), objects from Noto\n"
               "Color Emoji (OFL), fonts listed in `tools/train/resources.py` (all from Debian main; used for drawing, not part of the model). Photographs, screenshots and cut-out objects that it learnt not to\n"
-              "name: from Debian's gimp-help-en (GFDL), mate-backgrounds, ukui-wallpapers and tuxpaint-stamps-default (free licences, in each package's copyright file); none is part of the model. No text from the web was used.",
+              "name: from Debian's gimp-help-en, mate-backgrounds, ukui-wallpapers and tuxpaint-stamps-default (free licences, in each package's copyright file); none is part of the model. No text from the web was used.",
               "# Files (SHA-256)", "```\n" + "\n".join(f"{v}  {k}" for k, v in now.items()) + "\n```"]
     with open(f"{path}/CARD.md", "w", encoding="utf-8") as f:
         f.write("\n\n".join(parts) + "\n")
