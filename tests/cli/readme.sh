@@ -27,10 +27,7 @@ block sh | grep -vE '^(git clone|cd tessera$|\./test\.sh$|cmake --preset)' >"$tm
     done <"$tmp/commands"
 ) || complain "failed: $(tail -n 1 "$tmp/ran")"
 
-# The caption under the picture is the one it gives.
-picture=$(grep -oE 'img src="[^"]+"' README.md | cut -d '"' -f 2)
-run caption --quiet "$picture"
-caption=$(sed -E 's/^ +//' "$tmp/out")
-grep -qF "> *$caption*" README.md || complain "the README has another caption for $picture"
+# The caption and the answers under the picture are those it gives.
+tools/readme.sh "$tessera" --check >"$tmp/out" 2>"$tmp/err" || complain "the README has other answers"
 
 finish
