@@ -49,7 +49,7 @@ def crop(r, kind, least=.35):
         a = a[y:y + ch, x:x + cw]
     if kind != "screen" and r.p(.5):
         a = a[:, ::-1]
-    a = np.ascontiguousarray(a)
+    a = np.array(a, order="C")    # a copy: what follows must not reach the stored picture
     if kind == "object":          # cairo wants colours multiplied by their alpha
         a[..., :3] = (a[..., :3].astype(np.uint16) * a[..., 3:] // 255).astype(np.uint8)
     return cairo.ImageSurface.create_for_data(memoryview(a).cast("B"), cairo.FORMAT_ARGB32 if kind == "object" else cairo.FORMAT_RGB24, a.shape[1], a.shape[0]), a
