@@ -22,5 +22,5 @@ compare() { # compare TOLERANCE PICTURE ARGS...
 }
 # Keys and values are kept in bf16 for a bf16 checkpoint, also by ref, so the decoder agrees to 2^-9 and not to f32.
 compare 2e-3 tests/default-model/expected/scene.png --backend ref
-compare 2e-3 tests/default-model/expected/form.png --backend ref
+compare 2e-3 tests/default-model/expected/paragraph.png --backend ref
 compare 1e-2 assets/samples/receipt.png
