@@ -358,7 +358,7 @@ void tsr_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
     if (!tsr_expect(q, fits, "sample: logits %s for %lld rows", TSR_SHAPE(logits), (long long)step->n_logits))
         return;
     tsr_mark mark = tsr_scratch_mark(q);
-    q->work = tsr_scratch_bytes(q, tsr_mul((size_t)logits.cols, 2 * sizeof(float)));
+    q->work = q->ops->sample_work ? tsr_scratch_bytes(q, q->ops->sample_work(q, logits)) : NULL;
     RUN(q, TSR_OP_SAMPLE, 0, view_bytes(logits), q->ops->sample(q, step, logits));
     tsr_scratch_release(q, mark);
 }
@@ -398,13 +398,15 @@ void tsr_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr
     if (!tsr_expect(q, fits, "mamba_mix %s: y %s, p %s, step of %lld rows", m->name, TSR_SHAPE(y),
                     TSR_SHAPE(p), (long long)step->n_rows))
         return;
+    tsr_mark mark = tsr_scratch_mark(q);
     if (q->ops->mamba_mix && !q->unfused) {
+        q->work = q->ops->mamba_mix_work ? tsr_scratch_bytes(q, q->ops->mamba_mix_work(q, y, m, step)) : NULL;
         RUN(q, TSR_OP_MAMBA_MIX, 6.0 * (double)y.rows * (double)y.cols * (double)m->d_state,
             view_bytes(p) + view_bytes(y) + state_bytes(m, step), q->ops->mamba_mix(q, y, p, m, s, step));
+        tsr_scratch_release(q, mark);
         return;
     }
     int64_t d = tsr_mixer_d(m), d_conv = tsr_mixer_d_conv(m);
-    tsr_mark mark = tsr_scratch_mark(q);
     tsr_view xbc = tsr_scratch(q, TSR_F32, p.rows, d_conv);
     tsr_view h = tsr_scratch(q, TSR_F32, p.rows, d);
     tsr_conv(q, xbc, tsr_cols(p, d, d_conv), m, s.conv, step);

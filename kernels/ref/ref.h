@@ -104,5 +104,6 @@ size_t tsr_ref_attend_work(const tsr_queue *q, tsr_view y, tsr_heads heads, tsr_
 size_t tsr_ref_scan_work(const tsr_queue *q, const tsr_mixer *m, const tsr_step *step);
 size_t tsr_ref_kv_attend_work(const tsr_queue *q, tsr_heads heads, const tsr_step *step);
 size_t tsr_ref_moe_ffn_work(const tsr_queue *q, const tsr_weight *up, const tsr_weight *down, tsr_view ids);
+size_t tsr_ref_sample_work(const tsr_queue *q, tsr_view logits);
 
 #endif

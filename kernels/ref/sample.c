@@ -115,6 +115,12 @@ static int64_t draw(const float *value, int64_t n, float max, float temp, double
     return last;
 }
 
+size_t tsr_ref_sample_work(const tsr_queue *q, tsr_view logits)
+{
+    (void)q;
+    return tsr_mul((size_t)logits.cols, sizeof(float) + sizeof(int32_t));
+}
+
 void tsr_ref_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
 {
     int64_t n = logits.cols;

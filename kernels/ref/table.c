@@ -32,4 +32,5 @@ const tsr_ops tsr_ref_ops = {
     .scan_work = tsr_ref_scan_work,
     .kv_attend_work = tsr_ref_kv_attend_work,
     .moe_ffn_work = tsr_ref_moe_ffn_work,
+    .sample_work = tsr_ref_sample_work,
 };

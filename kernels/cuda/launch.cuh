@@ -1,0 +1,81 @@
+/* kernels/cuda/launch.cuh: how a launcher starts its kernel.
+ *
+ *   cuda_launch(q, "norm", norm_kernel, x.rows, threads, 0, y, x, w)
+ *
+ * The first failure of a launch stays with the queue and names the op; launches on a dry or failed queue, and
+ * of grids without blocks, do nothing.
+ */
+#ifndef TSR_CUDA_LAUNCH_CUH
+#define TSR_CUDA_LAUNCH_CUH
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/cuda.h"
+
+/* What the host side of the module (kernels/cuda/memory.cu) gives launchers. */
+extern "C" {
+/* The stream of a queue. */
+cudaStream_t cuda_stream(tsr_queue *q);
+
+/* What to know of the queue's device: compute capability times 10 (90 for Hopper) and multiprocessors. */
+int cuda_capability(const tsr_queue *q);
+int cuda_processors(const tsr_queue *q);
+
+/* After each launch: with TSR_SYNC=1, wait for it, so that a fault is known by the op's name. */
+void cuda_after_launch(tsr_queue *q, const char *op);
+
+/* A word of host memory that kernels may write; 0 until then. tsr_queue_sync turns CUDA_FAULT_NO_TOKEN + i
+ * into TSR_E_ARG, "sample: no token is left to choose for sequence i", and clears it. */
+int32_t *cuda_fault(tsr_queue *q);
+}
+#define CUDA_FAULT_NO_TOKEN 1
+
+/* Keep `error` with the queue unless it is success. False if it is not. */
+static inline bool cuda_ok(tsr_queue *q, const char *op, cudaError_t error)
+{
+    if (error == cudaSuccess) return true;
+    tsr_queue_fail(q, error == cudaErrorMemoryAllocation ? TSR_E_NOMEM : TSR_E_DEVICE, "%s: %s", op,
+                   cudaGetErrorString(error));
+    return false;
+}
+
+static inline bool cuda_idle(const tsr_queue *q)
+{
+    return q->dry || q->failed;
+}
+
+/* Blocks of x, y and z. z and y are at most 65535. */
+static inline dim3 cuda_grid(int64_t x, int64_t y = 1, int64_t z = 1)
+{
+    return dim3((unsigned)x, (unsigned)y, (unsigned)z);
+}
+
+static inline int64_t cuda_blocks(int64_t n, int64_t each)
+{
+    return (n + each - 1) / each;
+}
+
+/* What no block may pass: the shared memory that need not be asked for. */
+constexpr size_t cuda_plain_shared = 48 << 10;
+
+/* kernel<<<grid, block, shared, stream>>>(args...), with more than 48 KiB of shared memory asked for first. */
+template <typename... Params, typename... Args>
+void cuda_launch(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
+                 size_t shared_bytes, Args... args)
+{
+    if (cuda_idle(q) || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    if (shared_bytes > cuda_plain_shared) {
+        cudaError_t error = cudaFuncSetAttribute(
+            (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+        if (!cuda_ok(q, op, error)) return;
+    }
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = cuda_stream(q);
+    if (cuda_ok(q, op, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...)))
+        cuda_after_launch(q, op);
+}
+
+#endif
