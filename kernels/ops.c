@@ -25,8 +25,9 @@ static bool begin(tsr_queue *q, timer *t, tsr_op_id op, double flops, double byt
 static void end(tsr_queue *q, timer *t, tsr_op_id op)
 {
     if (q->ops->memory && (q->timed || q->sync_each)) {
+        bool failed_before = q->failed;
         q->ops->memory->sync(q);
-        if (q->sync_each && q->failed == TSR_E_DEVICE) {
+        if (q->sync_each && !failed_before && q->failed == TSR_E_DEVICE) {
             char what[sizeof q->message];
             memcpy(what, q->message, sizeof what);
             snprintf(q->message, sizeof q->message, "%s: %.*s", tsr_op_name(op), (int)sizeof what - 32, what);

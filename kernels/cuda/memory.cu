@@ -1,0 +1,302 @@
+/* kernels/cuda/memory.cu: the device's memory, its streams, and how weights get there.
+ *
+ * Uploads pass through two pinned buffers of a queue: while one travels, the pool's threads fill the other, so that
+ * a checkpoint arrives at the rate of the bus or of the disk. What is pinned already travels as it is.
+ */
+#include <stdio.h>
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/module.cuh"
+
+extern "C" {
+#include "base/alloc.h"
+}
+
+namespace
+{
+constexpr size_t kBufferBytes = (size_t)32 << 20;
+constexpr size_t kPieceBytes = (size_t)4 << 20;   /* of one copy: small beside a buffer, so that copies begin early */
+constexpr size_t kSliceBytes = (size_t)256 << 10; /* of one thread */
+
+struct device_facts {
+    int capability, processors;
+    size_t memory;
+    char about[192];
+};
+
+device_facts facts;
+
+/* What a queue keeps: the stream ops are queued on, and its way up. */
+struct queue_state {
+    cudaStream_t stream;
+    unsigned char *buffer[2]; /* pinned; taken with the first upload */
+    cudaEvent_t left[2];      /* everything in the buffer has travelled */
+    int now;                  /* the buffer that is being filled */
+    size_t used;              /* of it */
+    int32_t *fault;           /* pinned; written by kernels */
+};
+
+queue_state *state_of(const tsr_queue *q)
+{
+    return (queue_state *)q->stream;
+}
+
+tsr_status failed(const char *what, cudaError_t error)
+{
+    cudaGetLastError(); /* forget it, unless it is one that stays */
+    return tsr_fail(error == cudaErrorMemoryAllocation ? TSR_E_NOMEM : TSR_E_DEVICE, "%s: %s", what,
+                    cudaGetErrorString(error));
+}
+
+/* ---------------------------------------------------------------- memory -------------------------------- */
+
+tsr_status room(size_t *free_bytes, size_t *all_bytes)
+{
+    cudaError_t error = cudaMemGetInfo(free_bytes, all_bytes);
+    return error ? failed("asking for free memory", error) : TSR_OK;
+}
+
+tsr_status take(void **out, size_t bytes)
+{
+    void *block = NULL;
+    cudaError_t error = cudaMalloc(&block, bytes ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        size_t free_bytes = 0, all_bytes = 0;
+        cudaGetLastError();
+        tsr_status st = room(&free_bytes, &all_bytes);
+        return st ? st
+                  : tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes: %zu of %zu are free on %s", bytes, free_bytes,
+                             all_bytes, facts.about);
+    }
+    if (error) return failed("taking memory", error);
+    *out = block;
+    return TSR_OK;
+}
+
+void give(void *block)
+{
+    if (block) cudaFree(block); /* waits for the device; what failed there is known to the queue */
+}
+
+tsr_status take_pinned(void **out, size_t bytes)
+{
+    void *block = NULL;
+    cudaError_t error = cudaHostAlloc(&block, bytes ? bytes : 1, cudaHostAllocDefault);
+    if (error) return failed("taking pinned memory", error);
+    *out = block;
+    return TSR_OK;
+}
+
+void give_pinned(void *block)
+{
+    if (block) cudaFreeHost(block);
+}
+
+/* ---------------------------------------------------------------- queues -------------------------------- */
+
+void close_state(queue_state *s)
+{
+    for (int i = 0; i < 2; i++) {
+        give_pinned(s->buffer[i]);
+        if (s->left[i]) cudaEventDestroy(s->left[i]);
+    }
+    give_pinned(s->fault);
+    if (s->stream) cudaStreamDestroy(s->stream);
+    tsr_free(s);
+}
+
+tsr_status open(tsr_queue *q)
+{
+    queue_state *s = (queue_state *)tsr_calloc(1, sizeof *s);
+    if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a queue");
+    void *fault = NULL;
+    cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    for (int i = 0; i < 2 && !error; i++) error = cudaEventCreateWithFlags(&s->left[i], cudaEventDisableTiming);
+    if (!error) error = cudaHostAlloc(&fault, sizeof *s->fault, cudaHostAllocMapped);
+    if (error) {
+        close_state(s);
+        return failed("opening a queue", error);
+    }
+    s->fault = (int32_t *)fault;
+    *s->fault = 0;
+    q->stream = s;
+    return TSR_OK;
+}
+
+void sync(tsr_queue *q)
+{
+    queue_state *s = state_of(q);
+    cudaError_t error = cudaStreamSynchronize(s->stream);
+    if (error) {
+        cudaGetLastError();
+        tsr_queue_fail(q, TSR_E_DEVICE, "%s failed: %s", facts.about, cudaGetErrorString(error));
+        return;
+    }
+    s->used = 0;
+    if (*s->fault >= CUDA_FAULT_NO_TOKEN)
+        tsr_queue_fail(q, TSR_E_ARG, "sample: no token is left to choose for sequence %d",
+                       (int)(*s->fault - CUDA_FAULT_NO_TOKEN));
+    *s->fault = 0;
+}
+
+void close(tsr_queue *q)
+{
+    queue_state *s = state_of(q);
+    cudaStreamSynchronize(s->stream);
+    close_state(s);
+    q->stream = NULL;
+}
+
+/* ---------------------------------------------------------------- copies -------------------------------- */
+
+struct host_copy {
+    unsigned char *to;
+    const unsigned char *from;
+    size_t bytes;
+};
+
+void copy_slice(void *arg, int64_t slice, int worker)
+{
+    (void)worker;
+    const host_copy *c = (const host_copy *)arg;
+    size_t at = (size_t)slice * kSliceBytes;
+    memcpy(c->to + at, c->from + at, c->bytes - at < kSliceBytes ? c->bytes - at : kSliceBytes);
+}
+
+void copy_on_host(tsr_queue *q, unsigned char *to, const unsigned char *from, size_t bytes)
+{
+    host_copy c = {to, from, bytes};
+    int64_t slices = (int64_t)((bytes + kSliceBytes - 1) / kSliceBytes);
+    if (q->pool && slices > 1)
+        tsr_pool_run(q->pool, slices, copy_slice, &c);
+    else
+        memcpy(to, from, bytes);
+}
+
+bool open_buffers(tsr_queue *q, queue_state *s)
+{
+    for (int i = 0; i < 2; i++) {
+        void *buffer = NULL;
+        if (s->buffer[i]) continue;
+        if (!cuda_ok(q, "upload", cudaHostAlloc(&buffer, kBufferBytes, cudaHostAllocDefault))) return false;
+        s->buffer[i] = (unsigned char *)buffer;
+    }
+    return true;
+}
+
+/* Fill the other buffer next, once what it held has travelled. */
+bool turn(tsr_queue *q, queue_state *s)
+{
+    if (!cuda_ok(q, "upload", cudaEventRecord(s->left[s->now], s->stream))) return false;
+    s->now = 1 - s->now;
+    s->used = 0;
+    return cuda_ok(q, "upload", cudaEventSynchronize(s->left[s->now])); /* at once if it was never recorded */
+}
+
+void upload(tsr_queue *q, void *to, const void *from, size_t bytes)
+{
+    queue_state *s = state_of(q);
+    unsigned char *at = (unsigned char *)to;
+    const unsigned char *source = (const unsigned char *)from;
+    if (!open_buffers(q, s)) return;
+    while (bytes) {
+        if (s->used == kBufferBytes && !turn(q, s)) return;
+        size_t n = kBufferBytes - s->used;
+        if (n > kPieceBytes) n = kPieceBytes;
+        if (n > bytes) n = bytes;
+        unsigned char *piece = s->buffer[s->now] + s->used;
+        copy_on_host(q, piece, source, n);
+        if (!cuda_ok(q, "upload", cudaMemcpyAsync(at, piece, n, cudaMemcpyHostToDevice, s->stream))) return;
+        s->used += n;
+        at += n;
+        source += n;
+        bytes -= n;
+    }
+}
+
+void send(tsr_queue *q, void *to, const void *from, size_t bytes)
+{
+    cuda_ok(q, "send", cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda_stream(q)));
+}
+
+void download(tsr_queue *q, void *to, const void *from, size_t bytes)
+{
+    cuda_ok(q, "download", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda_stream(q)));
+}
+
+void copy(tsr_queue *q, void *to, const void *from, size_t bytes)
+{
+    cuda_ok(q, "copy", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda_stream(q)));
+}
+
+void fill(tsr_queue *q, void *to, int byte, size_t bytes)
+{
+    cuda_ok(q, "fill", cudaMemsetAsync(to, byte, bytes, cuda_stream(q)));
+}
+
+/* ---------------------------------------------------------------- the device ---------------------------- */
+
+/* Asked for its attributes: whether this module has code that the device runs. */
+__global__ void probe_kernel()
+{
+}
+
+tsr_status check_code()
+{
+    cudaFuncAttributes attributes;
+    cudaError_t error = cudaFuncGetAttributes(&attributes, probe_kernel);
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+        cudaGetLastError();
+        return tsr_fail(TSR_E_DEVICE, "this build's CUDA module has code for %s; %s is none of them",
+                        TSR_CUDA_ARCHITECTURES, facts.about);
+    }
+    return error ? failed("asking for the module's code", error) : TSR_OK;
+}
+} // namespace
+
+const tsr_memory cuda_memory = {
+    facts.about, take, give, take_pinned, give_pinned, room, open, close, upload, send, download, copy, fill, sync};
+
+tsr_status cuda_find_device(void)
+{
+    cudaDeviceProp p;
+    cudaError_t error = cudaGetDeviceProperties(&p, 0);
+    if (error) return failed("the first GPU", error);
+    facts.capability = p.major * 10 + p.minor;
+    facts.processors = p.multiProcessorCount;
+    facts.memory = p.totalGlobalMem;
+    snprintf(facts.about, sizeof facts.about, "%.120s, sm_%d, %.1f GiB", p.name, facts.capability,
+             (double)facts.memory * 0x1p-30);
+    return check_code();
+}
+
+cudaStream_t cuda_stream(tsr_queue *q)
+{
+    return state_of(q)->stream;
+}
+
+int cuda_capability(const tsr_queue *q)
+{
+    (void)q;
+    return facts.capability;
+}
+
+int cuda_processors(const tsr_queue *q)
+{
+    (void)q;
+    return facts.processors;
+}
+
+int32_t *cuda_fault(tsr_queue *q)
+{
+    return state_of(q)->fault;
+}
+
+void cuda_after_launch(tsr_queue *q, const char *op)
+{
+    if (!q->sync_each) return;
+    cudaError_t error = cudaStreamSynchronize(cuda_stream(q));
+    if (!error) return;
+    cudaGetLastError();
+    tsr_queue_fail(q, TSR_E_DEVICE, "%s: %s", op, cudaGetErrorString(error));
+}
