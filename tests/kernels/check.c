@@ -82,7 +82,9 @@ static size_t run(kt *t, report *r, run_opts o)
         t->q->scratch.base = block + SCRATCH_GUARD;
         t->q->scratch.capacity = o.scratch;
     }
+    if (r->table->marshalled) kt_marshal_begin(t, block, bytes);
     r->c->run(t);
+    if (r->table->marshalled) kt_marshal_end(t);
 
     size_t peak = t->q->scratch.peak, left = t->q->scratch.used;
     for (size_t i = 0; block && i < SCRATCH_GUARD; i++)
@@ -411,7 +413,9 @@ tsr_op_count kt_time(const kt_case *c, int bench, const kt_table *table, tsr_poo
         t.bench = bench;
         if (tsr_queue_open(&t.q, &table->ops, pool, TSR_F32, i ? scratch + TSR_ARENA_ALIGN : 0)) exit(1);
         t.q->timed = true;
+        if (table->marshalled) kt_marshal_begin(&t, t.q->scratch.base, t.q->scratch.capacity);
         c->run(&t);
+        if (table->marshalled) kt_marshal_end(&t);
         scratch = t.q->scratch.peak;
         tsr_op_count sum = {0};
         for (int op = 0; op < TSR_N_OPS; op++) {

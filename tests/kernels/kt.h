@@ -256,8 +256,12 @@ KT_CASES(KT_DECLARE)
 typedef struct kt_table {
     char label[32]; /* "ref", "cpu-avx2" */
     const char *level;
+    bool marshalled; /* by kt_marshalled */
     tsr_ops ops;
 } kt_table;
+
+/* The table of a backend with memory of its own, for cases that keep theirs on the host. One at a time. */
+tsr_ops kt_marshalled(const tsr_ops *device);
 
 /* Run a case from one seed on every table, the first of which is ref, and compare. A table whose slots this
  * case has met already is left out. Failures are printed; the number of tables that failed is returned.

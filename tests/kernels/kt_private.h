@@ -28,6 +28,11 @@ typedef struct kt_agreement {
 void kt_begin(kt *t, uint64_t seed, unsigned char fill);
 void kt_end(kt *t);
 
+/* A run on a marshalled table: `scratch` is the queue's block or NULL; the end comes before the queue's sync, and
+ * brings back all memory of the device. A device that failed ends the program. */
+void kt_marshal_begin(kt *t, unsigned char *scratch, size_t scratch_bytes);
+void kt_marshal_end(kt *t);
+
 /* Distance from |value| to the next larger one of the view's type, at element (r, c). */
 double kt_step_at(tsr_view v, int64_t r, int64_t c, double value);
 

@@ -4,7 +4,8 @@
  *
  * Without OP all ops are checked; without --seed a case's own number of seeds, from 1. LEVEL is scalar, avx2,
  * avx512, avx512bf16 or amx: only the CPU table of that level is compared with ref, otherwise each that this
- * machine offers. --bench times the model's own sizes.
+ * machine offers. LEVEL cuda is the module beside this program, far the tests' own backend whose memory the host
+ * cannot touch; both have to be asked for. --bench times the model's own sizes.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -15,6 +16,8 @@
 
 #include "base/cpu.h"
 #include "kernels/backend.h"
+#include "kernels/module.h"
+#include "tests/device/far.h"
 #include "tests/kernels/kt.h"
 
 #define ADDRESS(name) &kt_case_##name,
@@ -26,9 +29,10 @@ enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: kernels [OP...] [--seed N] [--seeds N] [--level scalar|avx2|avx512|avx512bf16|amx] "
-            "[--bench] [--list]\n");
+    fprintf(
+        stderr,
+        "usage: kernels [OP...] [--seed N] [--seeds N] [--level scalar|avx2|avx512|avx512bf16|amx|cuda|far] "
+        "[--bench] [--list]\n");
     return 2;
 }
 
@@ -38,6 +42,18 @@ static int fill_tables(kt_table *tables, const char *level)
     int n = 0;
     unsigned last = 0;
     tables[n++] = (kt_table){.label = "ref", .ops = tsr_ref_ops};
+    if (level && (!strcmp(level, "cuda") || !strcmp(level, "far"))) {
+        static tsr_ops device;
+        if (!strcmp(level, "far")) {
+            device = far_ops();
+        } else if (tsr_cuda_ops(&device)) {
+            fprintf(stderr, "kernels: %s\n", tsr_message());
+            exit(1);
+        }
+        tables[n] = (kt_table){.level = level, .marshalled = true, .ops = kt_marshalled(&device)};
+        snprintf(tables[n++].label, sizeof tables[0].label, "%s", level);
+        return n;
+    }
     for (int i = 0; i < N_LEVELS; i++) {
         int known;
         unsigned features = tsr_cpu_cap(tsr_cpu_features(), levels[i], &known);
