@@ -53,7 +53,7 @@ CUDA_INLINE float cuda_from_f16(uint16_t h)
 /* E4M3 is exact in f16. */
 CUDA_INLINE float cuda_from_fp8(uint8_t code)
 {
-    return cuda_from_f16(__half_raw(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3)).x);
+    return cuda_from_f16(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3).x);
 }
 
 CUDA_INLINE uint8_t cuda_quantise(float value, float scale)

@@ -4,8 +4,9 @@
  *
  * Without OP all ops are checked; without --seed a case's own number of seeds, from 1. LEVEL is scalar, avx2,
  * avx512, avx512bf16 or amx: only the CPU table of that level is compared with ref, otherwise each that this
- * machine offers. LEVEL cuda is the module beside this program, far the tests' own backend whose memory the host
- * cannot touch; both have to be asked for. --bench times the model's own sizes.
+ * machine offers. LEVEL cuda is the module beside this program, emulated its kernels on the host
+ * (tests/emulation), far the tests' own backend whose memory the host cannot touch; these have to be asked for.
+ * --bench times the model's own sizes.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -18,6 +19,7 @@
 #include "kernels/backend.h"
 #include "kernels/module.h"
 #include "tests/device/far.h"
+#include "tests/emulation/emulation.h"
 #include "tests/kernels/kt.h"
 
 #define ADDRESS(name) &kt_case_##name,
@@ -29,14 +31,13 @@ enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: kernels [OP...] [--seed N] [--seeds N] [--level scalar|avx2|avx512|avx512bf16|amx|cuda|far] "
-        "[--bench] [--list]\n");
+    fprintf(stderr, "usage: kernels [OP...] [--seed N] [--seeds N] "
+                    "[--level scalar|avx2|avx512|avx512bf16|amx|cuda|emulated|far] [--bench] [--list]\n");
     return 2;
 }
 
-/* ref, then a table per level this machine has; only `level` if that is given. */
+/* ref, then a table per level this machine has; only `level` if that is given. Emulation is slow, so it has to
+ * be asked for. */
 static int fill_tables(kt_table *tables, const char *level)
 {
     int n = 0;
@@ -53,6 +54,10 @@ static int fill_tables(kt_table *tables, const char *level)
         tables[n] = (kt_table){.level = level, .marshalled = true, .ops = kt_marshalled(&device)};
         snprintf(tables[n++].label, sizeof tables[0].label, "%s", level);
         return n;
+    }
+    if (level && !strcmp(level, "emulated")) {
+        tables[n] = (kt_table){.label = "emulated", .level = "emulated"};
+        return n + tsr_emulated_ops(&tables[n].ops);
     }
     for (int i = 0; i < N_LEVELS; i++) {
         int known;

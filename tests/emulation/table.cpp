@@ -1,0 +1,46 @@
+/* tests/emulation/table.cpp: the emulated table, and the host side that its launchers ask for. */
+#include "kernels/cuda/launch.cuh"
+
+extern "C" {
+#include "kernels/backend.h"
+#include "tests/emulation/emulation.h"
+}
+
+static int32_t fault;
+
+extern "C" cudaStream_t cuda_stream(tsr_queue *)
+{
+    return nullptr;
+}
+
+extern "C" int cuda_capability(const tsr_queue *)
+{
+    return 80;
+}
+
+extern "C" int cuda_processors(const tsr_queue *)
+{
+    return 3; /* few, so that persistent loops go round */
+}
+
+extern "C" int32_t *cuda_fault(tsr_queue *)
+{
+    return &fault;
+}
+
+/* Launches run at once, so a fault is known here. */
+extern "C" void cuda_after_launch(tsr_queue *q, const char *)
+{
+    if (fault)
+        tsr_queue_fail(q, TSR_E_ARG, "sample: no token is left to choose for sequence %d",
+                       (int)(fault - CUDA_FAULT_NO_TOKEN));
+    fault = 0;
+}
+
+extern "C" bool tsr_emulated_ops(tsr_ops *ops)
+{
+    *ops = tsr_ref_ops;
+    ops->name = "emulated";
+    ops->norm = tsr_cuda_norm;
+    return true;
+}
