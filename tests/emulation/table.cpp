@@ -42,5 +42,17 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     *ops = tsr_ref_ops;
     ops->name = "emulated";
     ops->norm = tsr_cuda_norm;
+    ops->convert = tsr_cuda_convert;
+    ops->embed = tsr_cuda_embed;
+    ops->patchify = tsr_cuda_patchify;
+    ops->vit_enter = tsr_cuda_vit_enter;
+    ops->vit_leave = tsr_cuda_vit_leave;
+    ops->gather = tsr_cuda_gather;
+    ops->pixel_shuffle = tsr_cuda_pixel_shuffle;
+    ops->gated_norm = tsr_cuda_gated_norm;
+    ops->kv_write = tsr_cuda_kv_write;
+    ops->slot_copy = tsr_cuda_slot_copy;
+    ops->slot_read = tsr_cuda_slot_read;
+    ops->slot_write = tsr_cuda_slot_write;
     return true;
 }
