@@ -7,7 +7,8 @@ if(CMAKE_CXX_COMPILER)
   set(TSR_EMULATION ON)
 endif()
 
-set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm)
+set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm conv
+  moe_route)
 
 function(tsr_emulation target)
   if(NOT TSR_EMULATION)
