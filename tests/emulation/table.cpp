@@ -51,6 +51,8 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->pixel_shuffle = tsr_cuda_pixel_shuffle;
     ops->conv = tsr_cuda_conv;
     ops->moe_route = tsr_cuda_moe_route;
+    ops->scan = tsr_cuda_scan;
+    ops->scan_work = tsr_cuda_scan_work;
     ops->gated_norm = tsr_cuda_gated_norm;
     ops->kv_write = tsr_cuda_kv_write;
     ops->slot_copy = tsr_cuda_slot_copy;

@@ -1,0 +1,413 @@
+/* kernels/cuda/scan.cu: the state space recurrence: a step for decode rows, pieces of chunks for the others.
+ *
+ * A piece of rows i = 0 .. n-1 (at most 128) that enters with state H, with s_i the sum of dt a up to row i
+ * included, in five kernels:
+ *
+ *   prepare     dt_i, s_i
+ *   products    G_ij = C_i B_j, once per group
+ *   states      S = sum over j of exp(s_n-1 - s_j) dt_j x_j B_j', what the piece alone leaves
+ *   carry       H of the next piece = exp(s_n-1) H + S, along each sequence; H takes the place of S
+ *   outputs     y_i = exp(s_i) (C_i H') + sum over j <= i of G_ij exp(s_i - s_j) dt_j x_j + skip x_i
+ *
+ * All but carry run for all pieces at once. The exponents are differences, never above 0 because a < 0 and
+ * dt >= 0; the mask is a choice, not a product. Pieces are cut by position, so that a row's result does not
+ * depend on where its prompt was cut into steps at such places. Source: arXiv:2405.21060, section 6.
+ */
+#include "kernels/cuda/mamba.cuh"
+
+namespace {
+
+constexpr int threads = 256, piece_rows = cuda_max_piece;
+
+struct scan_args {
+    tsr_view y, xbc, dt;
+    mixer_shape m;
+    tsr_slots ssm;
+    tsr_step step;
+    float *products; /* [place][group][j][i], transposed */
+    float *dts;      /* [place][head][row]; 0 behind the last row */
+    float *sums;     /* [place][head][row]; the last one is repeated */
+    float *states;   /* [place][head][head_dim][d_state] */
+};
+
+CUDA_INLINE const float *xbc_row(const scan_args &a, int64_t row)
+{
+    return (const float *)a.xbc.data + row * a.xbc.stride;
+}
+
+/* ---------------------------------------------------------------- one step ------------------------------ */
+
+/* Grid: heads, decode sequences. */
+template <int lanes, int vectors> __global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
+{
+    int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups);
+    int64_t i = blockIdx.y;
+    const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state, *c = b + a.m.n_groups * a.m.d_state;
+    float dt = cuda_dt(a.m, cuda_load(cuda_row(a.dt, i), a.dt.type, head), head);
+    int32_t slot = a.step.slot[i];
+    float *h = slot < 0 ? nullptr
+                        : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * a.m.head_dim * a.m.d_state;
+    cuda_state_step<lanes, vectors>(h, !cuda_continues(a.step, i),
+                                    (float *)cuda_row(a.y, i) + head * a.m.head_dim, row + head * a.m.head_dim,
+                                    b, c, dt, expf(dt * a.m.a[head]), a.m.skip[head], a.m.head_dim, a.m.d_state);
+}
+
+/* ---------------------------------------------------------------- pieces -------------------------------- */
+
+struct piece {
+    int64_t row;   /* its first, of the step */
+    int n;         /* 0: the sequence has no such piece */
+    int64_t place; /* in the workspace */
+};
+
+/* Number of the piece that holds a position, counted from position 0. */
+CUDA_INLINE int64_t piece_at(const mixer_shape &m, int64_t pos)
+{
+    return pos / m.chunk * m.pieces + pos % m.chunk / m.piece;
+}
+
+/* Pieces of sequence i in this step. */
+CUDA_INLINE int64_t n_pieces(const scan_args &a, int64_t i)
+{
+    int64_t pos = a.step.pos[i], rows = a.step.spans.start[i + 1] - a.step.spans.start[i];
+    return rows == 0 ? 0 : piece_at(a.m, pos + rows - 1) - piece_at(a.m, pos) + 1;
+}
+
+/* Where the first piece of sequence i lies: rows touch at most rows / chunk + 2 chunks. */
+CUDA_INLINE int64_t first_place(const scan_args &a, int64_t i)
+{
+    int64_t before = a.step.spans.start[i] - a.step.spans.start[a.step.n_decode];
+    return (before / a.m.chunk + 2 * (i - a.step.n_decode)) * a.m.pieces;
+}
+
+CUDA_INLINE piece piece_of(const scan_args &a, int64_t i, int64_t k)
+{
+    int64_t pos = a.step.pos[i], start = a.step.spans.start[i], rows = a.step.spans.start[i + 1] - start;
+    if (k >= n_pieces(a, i)) return piece{0, 0, 0};
+    int64_t number = piece_at(a.m, pos) + k, chunk = number / a.m.pieces * a.m.chunk;
+    int64_t begin = chunk + number % a.m.pieces * a.m.piece, end = begin + a.m.piece;
+    if (end > chunk + a.m.chunk) end = chunk + a.m.chunk;
+    if (begin < pos) begin = pos;
+    if (end > pos + rows) end = pos + rows;
+    return piece{start + begin - pos, (int)(end - begin), first_place(a, i) + k};
+}
+
+/* ---------------------------------------------------------------- prepare ------------------------------- */
+
+constexpr int prepare_rows = 16, prepare_parts = piece_rows / prepare_rows;
+
+/* Grid: pieces, 32 heads each, sequences. A thread has 16 rows of one head. */
+__global__ void prepare_kernel(scan_args a)
+{
+    __shared__ float totals[prepare_parts][cuda_warp];
+    piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
+    if (at.n == 0) return;
+    int head = blockIdx.y * cuda_warp + threadIdx.x, part = threadIdx.y;
+    float dts[prepare_rows], sum = 0;
+#pragma unroll
+    for (int k = 0; k < prepare_rows; k++) {
+        int i = part * prepare_rows + k;
+        dts[k] = 0;
+        if (head < a.m.n_heads && i < at.n)
+            dts[k] = cuda_dt(a.m, cuda_load(cuda_row(a.dt, at.row + i), a.dt.type, head), head);
+        sum += dts[k];
+    }
+    totals[part][threadIdx.x] = sum;
+    __syncthreads();
+    if (head >= a.m.n_heads) return;
+    float before = 0;
+    for (int k = 0; k < part; k++) before += totals[k][threadIdx.x];
+    int64_t to = (at.place * a.m.n_heads + head) * piece_rows + part * prepare_rows;
+    float rate = a.m.a[head];
+#pragma unroll
+    for (int k = 0; k < prepare_rows; k++) {
+        before += dts[k];
+        a.dts[to + k] = dts[k];
+        a.sums[to + k] = before * rate;
+    }
+}
+
+/* ---------------------------------------------------------------- products of tiles --------------------- */
+
+constexpr int tile_i = 128, tile_p = 64, slab = 16, pad = 4;
+
+struct tile_memory {
+    float a[slab][tile_i + pad], b[slab][tile_p + pad];
+};
+
+/* A block's tile of 128 by 64 sums; a thread has rows 4 ti .. + 3, 64 + 4 ti .. + 3 and columns 4 tp .. + 3. */
+struct tile {
+    float sum[8][4];
+
+    __device__ static int row(int k)
+    {
+        return 4 * (threadIdx.x % 16) + k % 4 + k / 4 * (tile_i / 2);
+    }
+    __device__ static int column(int k)
+    {
+        return 4 * (threadIdx.x / 16) + k;
+    }
+};
+
+/* sum[i][p] += sum over k < depth of a(k, i) b(k, p). Where `a_along_k`, neighbouring threads ask for
+ * neighbouring k, else for neighbouring i; b likewise. All threads of the block call. */
+template <bool a_along_k, bool b_along_k, typename A, typename B>
+CUDA_INLINE void add_product(tile &t, tile_memory &s, int depth, A a, B b)
+{
+    for (int base = 0; base < depth; base += slab) {
+        float next_a[slab * tile_i / threads], next_b[slab * tile_p / threads];
+#pragma unroll
+        for (int n = 0; n < slab * tile_i / threads; n++) {
+            int at = threadIdx.x + n * threads, k = a_along_k ? at % slab : at / tile_i;
+            next_a[n] = base + k < depth ? a(base + k, a_along_k ? at / slab : at % tile_i) : 0;
+        }
+#pragma unroll
+        for (int n = 0; n < slab * tile_p / threads; n++) {
+            int at = threadIdx.x + n * threads, k = b_along_k ? at % slab : at / tile_p;
+            next_b[n] = base + k < depth ? b(base + k, b_along_k ? at / slab : at % tile_p) : 0;
+        }
+        __syncthreads(); /* the last slab has been read */
+#pragma unroll
+        for (int n = 0; n < slab * tile_i / threads; n++) {
+            int at = threadIdx.x + n * threads;
+            s.a[a_along_k ? at % slab : at / tile_i][a_along_k ? at / slab : at % tile_i] = next_a[n];
+        }
+#pragma unroll
+        for (int n = 0; n < slab * tile_p / threads; n++) {
+            int at = threadIdx.x + n * threads;
+            s.b[b_along_k ? at % slab : at / tile_p][b_along_k ? at / slab : at % tile_p] = next_b[n];
+        }
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < slab; k++) {
+            float4 low = *(const float4 *)&s.a[k][tile::row(0)], high = *(const float4 *)&s.a[k][tile::row(4)];
+            float4 right = *(const float4 *)&s.b[k][tile::column(0)];
+            const float left[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                t.sum[i][0] += left[i] * right.x;
+                t.sum[i][1] += left[i] * right.y;
+                t.sum[i][2] += left[i] * right.z;
+                t.sum[i][3] += left[i] * right.w;
+            }
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- products, states ---------------------- */
+
+/* Grid: pieces, groups times halves of a piece's j, sequences. */
+__global__ void __launch_bounds__(threads) products_kernel(scan_args a)
+{
+    __shared__ tile_memory s;
+    constexpr int halves = piece_rows / tile_p;
+    piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
+    int group = blockIdx.y / halves, first = blockIdx.y % halves * tile_p;
+    if (first >= at.n) return;
+    int64_t b = a.m.d + group * a.m.d_state, c = b + a.m.n_groups * a.m.d_state;
+    tile t = {};
+    add_product<true, true>(
+        t, s, a.m.d_state, [&](int k, int i) { return i < at.n ? xbc_row(a, at.row + i)[c + k] : 0; },
+        [&](int k, int j) { return first + j < at.n ? xbc_row(a, at.row + first + j)[b + k] : 0; });
+    float *to = a.products + (at.place * a.m.n_groups + group) * piece_rows * piece_rows;
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int i = 0; i < 8; i += 4)
+            *(float4 *)(to + (first + tile::column(j)) * piece_rows + tile::row(i)) =
+                make_float4(t.sum[i][j], t.sum[i + 1][j], t.sum[i + 2][j], t.sum[i + 3][j]);
+}
+
+/* A head, and which tile of it a block has; tiles of p vary fastest, then tiles of n. */
+struct head_tile {
+    int head, group, p, n;
+};
+
+CUDA_INLINE head_tile head_tile_of(const mixer_shape &m, int block, int n_tiles)
+{
+    int p_tiles = (m.head_dim + tile_p - 1) / tile_p, head = block / (p_tiles * n_tiles);
+    return head_tile{head, head / (m.n_heads / m.n_groups), block % p_tiles * tile_p,
+                     block / p_tiles % n_tiles * tile_i};
+}
+
+/* Grid: pieces, heads times tiles of p and of n, sequences. */
+__global__ void __launch_bounds__(threads) states_kernel(scan_args a)
+{
+    __shared__ tile_memory s;
+    __shared__ float weight[piece_rows];
+    piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
+    if (at.n == 0) return;
+    head_tile h = head_tile_of(a.m, blockIdx.y, (a.m.d_state + tile_i - 1) / tile_i);
+    int64_t per_head = (at.place * a.m.n_heads + h.head) * piece_rows;
+    for (int j = threadIdx.x; j < at.n; j += threads)
+        weight[j] = expf(a.sums[per_head + at.n - 1] - a.sums[per_head + j]) * a.dts[per_head + j];
+    __syncthreads();
+
+    int64_t b = a.m.d + h.group * a.m.d_state + h.n, x = h.head * a.m.head_dim + h.p;
+    tile t = {};
+    add_product<false, false>(
+        t, s, at.n, [&](int j, int n) { return h.n + n < a.m.d_state ? xbc_row(a, at.row + j)[b + n] : 0; },
+        [&](int j, int p) { return h.p + p < a.m.head_dim ? xbc_row(a, at.row + j)[x + p] * weight[j] : 0; });
+    float *to = a.states + (at.place * a.m.n_heads + h.head) * a.m.head_dim * a.m.d_state;
+    bool whole = a.m.d_state % 4 == 0;
+#pragma unroll
+    for (int p = 0; p < 4; p++)
+#pragma unroll
+        for (int n = 0; n < 8; n += 4)
+            if (h.p + tile::column(p) < a.m.head_dim)
+                cuda_store4(to + (h.p + tile::column(p)) * a.m.d_state, h.n + tile::row(n), a.m.d_state, whole,
+                            make_float4(t.sum[n][p], t.sum[n + 1][p], t.sum[n + 2][p], t.sum[n + 3][p]));
+}
+
+/* ---------------------------------------------------------------- carry --------------------------------- */
+
+/* Grid: a head's state, heads, sequences. A thread carries four elements along its sequence. */
+__global__ void carry_kernel(scan_args a)
+{
+    int64_t i = a.step.n_decode + blockIdx.z, count = n_pieces(a, i);
+    int size = a.m.head_dim * a.m.d_state, at = 4 * (blockIdx.x * blockDim.x + threadIdx.x), head = blockIdx.y;
+    if (count == 0 || at >= size) return;
+    int32_t slot = a.step.slot[i];
+    float *state = slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * size;
+    bool whole = size % 4 == 0, whole_state = whole && cuda_aligned(state, 16);
+    float4 h = make_float4(0, 0, 0, 0);
+    if (cuda_continues(a.step, i)) h = cuda_load4(state, at, size, whole_state);
+
+    int64_t place = first_place(a, i), stride = (int64_t)a.m.n_heads * size;
+    float *piece = a.states + place * stride + (int64_t)head * size;
+    const float *sum = a.sums + (place * a.m.n_heads + head) * piece_rows + piece_rows - 1;
+    float4 next = cuda_load4(piece, at, size, whole);
+    for (int64_t k = 0; k < count; k++, piece += stride, sum += a.m.n_heads * piece_rows) {
+        float4 own = next;
+        if (k + 1 < count) next = cuda_load4(piece + stride, at, size, whole); /* under way during this one */
+        float decay = expf(*sum);
+        cuda_store4(piece, at, size, whole, h);
+        h.x = decay * h.x + own.x, h.y = decay * h.y + own.y;
+        h.z = decay * h.z + own.z, h.w = decay * h.w + own.w;
+    }
+    if (state) cuda_store4(state, at, size, whole_state, h);
+}
+
+/* ---------------------------------------------------------------- outputs ------------------------------- */
+
+/* Grid: pieces, heads times tiles of p, sequences. */
+__global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
+{
+    __shared__ tile_memory s;
+    __shared__ float dt[piece_rows], sum[piece_rows];
+    piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
+    if (at.n == 0) return;
+    head_tile h = head_tile_of(a.m, blockIdx.y, 1);
+    int64_t per_head = (at.place * a.m.n_heads + h.head) * piece_rows;
+    for (int j = threadIdx.x; j < piece_rows; j += threads) {
+        dt[j] = a.dts[per_head + j];
+        sum[j] = a.sums[per_head + j];
+    }
+    __syncthreads();
+
+    int64_t c = a.m.d + (a.m.n_groups + h.group) * a.m.d_state, x = h.head * a.m.head_dim + h.p;
+    const float *state = a.states + ((at.place * a.m.n_heads + h.head) * a.m.head_dim + h.p) * a.m.d_state;
+    tile t = {};
+    add_product<true, true>(
+        t, s, a.m.d_state, [&](int n, int i) { return i < at.n ? xbc_row(a, at.row + i)[c + n] : 0; },
+        [&](int n, int p) { return h.p + p < a.m.head_dim ? state[p * a.m.d_state + n] : 0; });
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        float rise = expf(sum[tile::row(i)]);
+#pragma unroll
+        for (int p = 0; p < 4; p++) t.sum[i][p] *= rise;
+    }
+    const float *products = a.products + (at.place * a.m.n_groups + h.group) * piece_rows * piece_rows;
+    add_product<false, false>(
+        t, s, at.n,
+        [&](int j, int i) {
+            return j <= i && i < at.n ? products[j * piece_rows + i] * expf(sum[i] - sum[j]) * dt[j] : 0;
+        },
+        [&](int j, int p) { return h.p + p < a.m.head_dim ? xbc_row(a, at.row + j)[x + p] : 0; });
+
+    float skip = a.m.skip[h.head];
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        if (tile::row(i) >= at.n) continue;
+        int64_t row = at.row + tile::row(i);
+        const float *from = xbc_row(a, row) + x;
+        float *to = (float *)cuda_row(a.y, row) + x;
+#pragma unroll
+        for (int p = 0; p < 4; p++) {
+            int column = tile::column(p);
+            if (h.p + column < a.m.head_dim) to[column] = t.sum[i][p] + skip * from[column];
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- launchers ----------------------------- */
+
+scan_args args_of(tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm, const tsr_step *step)
+{
+    scan_args a = {};
+    a.y = y, a.xbc = xbc, a.dt = dt, a.m = cuda_mixer_shape(m), a.ssm = ssm, a.step = *step;
+    return a;
+}
+
+/* Pieces that the rows behind the decode rows may need, over all sequences. */
+size_t places(const tsr_mixer *m, const tsr_step *step)
+{
+    int64_t chunks = cuda_prefill_rows(step) / m->chunk + 2 * (step->n_seqs - step->n_decode);
+    return tsr_mul((size_t)chunks, (size_t)cuda_mixer_shape(m).pieces);
+}
+
+void scan_decode(tsr_queue *q, const scan_args &a)
+{
+    cuda_by_state(q, "scan", a.m.d_state, [&](auto width) {
+        using w = decltype(width);
+        cuda_launch(q, "scan", scan_step_kernel<w::lanes, w::vectors>, cuda_grid(a.m.n_heads, a.step.n_decode),
+                    threads, 0, a);
+    });
+}
+
+}
+
+size_t cuda_scan_prefill_work(const tsr_mixer *m, const tsr_step *step)
+{
+    size_t state = tsr_mul((size_t)tsr_mixer_d(m), (size_t)m->d_state);
+    size_t each = tsr_add(tsr_mul((size_t)m->n_groups, piece_rows * piece_rows),
+                          tsr_add(tsr_mul((size_t)m->n_heads, 2 * piece_rows), state));
+    return tsr_mul(places(m, step), tsr_mul(each, sizeof(float)));
+}
+
+void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m,
+                       tsr_slots ssm, const tsr_step *step)
+{
+    int64_t n_seqs = step->n_seqs - step->n_decode;
+    if (n_seqs == 0) return;
+    scan_args a = args_of(y, xbc, dt, m, ssm, step);
+    int64_t n_places = (int64_t)places(m, step), longest = (step->max_new / m->chunk + 2) * a.m.pieces;
+    a.products = (float *)work;
+    a.dts = a.products + n_places * m->n_groups * piece_rows * piece_rows;
+    a.sums = a.dts + n_places * m->n_heads * piece_rows;
+    a.states = a.sums + n_places * m->n_heads * piece_rows;
+
+    int64_t p_tiles = cuda_blocks(m->head_dim, tile_p), n_tiles = cuda_blocks(m->d_state, tile_i);
+    cuda_launch(q, "scan", prepare_kernel, cuda_grid(longest, cuda_blocks(m->n_heads, cuda_warp), n_seqs),
+                dim3(cuda_warp, prepare_parts), 0, a);
+    cuda_launch(q, "scan", products_kernel, cuda_grid(longest, m->n_groups * (piece_rows / tile_p), n_seqs),
+                threads, 0, a);
+    cuda_launch(q, "scan", states_kernel, cuda_grid(longest, m->n_heads * p_tiles * n_tiles, n_seqs), threads, 0,
+                a);
+    cuda_launch(q, "scan", carry_kernel,
+                cuda_grid(cuda_blocks(m->head_dim * m->d_state, 4 * threads), m->n_heads, n_seqs), threads, 0, a);
+    cuda_launch(q, "scan", outputs_kernel, cuda_grid(longest, m->n_heads * p_tiles, n_seqs), threads, 0, a);
+}
+
+size_t tsr_cuda_scan_work(const tsr_queue *q, const tsr_mixer *m, const tsr_step *step)
+{
+    (void)q;
+    return cuda_scan_prefill_work(m, step);
+}
+
+void tsr_cuda_scan(tsr_queue *q, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
+                   const tsr_step *step)
+{
+    scan_decode(q, args_of(y, xbc, dt, m, ssm, step));
+    cuda_scan_prefill(q, q->work, y, xbc, dt, m, ssm, step);
+}
