@@ -58,10 +58,11 @@ static inline int64_t cuda_blocks(int64_t n, int64_t each)
 /* What no block may pass: the shared memory that need not be asked for. */
 constexpr size_t cuda_plain_shared = 48 << 10;
 
-/* kernel<<<grid, block, shared, stream>>>(args...), with more than 48 KiB of shared memory asked for first. */
+/* kernel<<<grid, block, shared, stream>>>(args...), with more than 48 KiB of shared memory asked for first.
+ * Blocks run in clusters of `cluster` along x; more than one takes Hopper. */
 template <typename... Params, typename... Args>
-void cuda_launch(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
-                 size_t shared_bytes, Args... args)
+void cuda_launch_clusters(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
+                          unsigned cluster, size_t shared_bytes, Args... args)
 {
     if (cuda_idle(q) || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     if (shared_bytes > cuda_plain_shared) {
@@ -69,13 +70,26 @@ void cuda_launch(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 g
             (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
         if (!cuda_ok(q, op, error)) return;
     }
+    cudaLaunchAttribute clusters = {};
+    clusters.id = cudaLaunchAttributeClusterDimension;
+    clusters.val.clusterDim.x = cluster;
+    clusters.val.clusterDim.y = clusters.val.clusterDim.z = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = cuda_stream(q);
+    config.attrs = &clusters;
+    config.numAttrs = cluster > 1;
     if (cuda_ok(q, op, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...)))
         cuda_after_launch(q, op);
+}
+
+template <typename... Params, typename... Args>
+void cuda_launch(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
+                 size_t shared_bytes, Args... args)
+{
+    cuda_launch_clusters(q, op, kernel, grid, block, 1, shared_bytes, args...);
 }
 
 #endif

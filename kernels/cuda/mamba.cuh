@@ -60,8 +60,8 @@ static inline int64_t cuda_prefill_rows(const tsr_step *step)
 CUDA_INLINE float4 cuda_load4(const float *row, int n, int limit, bool whole)
 {
     if (whole) return n < limit ? *(const float4 *)(row + n) : make_float4(0, 0, 0, 0);
-    return make_float4(n < limit ? row[n] : 0, n + 1 < limit ? row[n + 1] : 0,
-                       n + 2 < limit ? row[n + 2] : 0, n + 3 < limit ? row[n + 3] : 0);
+    return make_float4(n < limit ? row[n] : 0, n + 1 < limit ? row[n + 1] : 0, n + 2 < limit ? row[n + 2] : 0,
+                       n + 3 < limit ? row[n + 3] : 0);
 }
 
 CUDA_INLINE void cuda_store4(float *row, int n, int limit, bool whole, float4 v)
@@ -76,14 +76,25 @@ CUDA_INLINE void cuda_store4(float *row, int n, int limit, bool whole, float4 v)
     if (n + 3 < limit) row[n + 3] = v.w;
 }
 
-/* h = decay h + dt x B', y = h C + skip x, for one head by all warps of a block.
+/* What a step needs of a head. */
+struct head_step {
+    float dt, decay, skip;
+};
+
+CUDA_INLINE head_step cuda_head_step(const mixer_shape &m, const tsr_view &dt, int64_t row, int head)
+{
+    float value = cuda_dt(m, cuda_load(cuda_row(dt, row), dt.type, head), head);
+    return head_step{value, expf(value * m.a[head]), m.skip[head]};
+}
+
+/* h = decay h + dt x B', y = h C + skip x, for neighbouring heads of one group by all warps of a block.
  *
- * h [head_dim][d_state] may be NULL: it was zero and is not kept; `fresh`: it was zero. x and y have head_dim
- * elements, b and c d_state. A row of h has `lanes` neighbouring lanes, each of `vectors` times four elements;
- * eight vectors are on their way at once. */
+ * h [n][d_state] has the columns of all these heads and may be NULL: it was zero and is not kept; `fresh`: it
+ * was zero. x and y have n elements, b and c d_state; column p is of head p / head_dim. A row of h has `lanes`
+ * neighbouring lanes, each of `vectors` times four elements; eight vectors are on their way at once. */
 template <int lanes, int vectors>
-CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x, const float *b, const float *c,
-                                 float dt, float decay, float skip, int head_dim, int d_state)
+CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x, const float *b,
+                                 const float *c, const head_step *heads, int head_dim, int n, int d_state)
 {
     constexpr int rows = cuda_warp / lanes, deep = 8 / vectors;
     int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp, n_warps = blockDim.x / cuda_warp;
@@ -95,7 +106,7 @@ CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x,
         b4[v] = cuda_load4(b, first + 4 * lanes * v, d_state, false);
         c4[v] = cuda_load4(c, first + 4 * lanes * v, d_state, false);
     }
-    for (int base = warp * rows * deep; base < head_dim; base += n_warps * rows * deep) {
+    for (int base = warp * rows * deep; base < n; base += n_warps * rows * deep) {
         float4 old[deep][vectors];
 #pragma unroll
         for (int k = 0; k < deep; k++)
@@ -103,34 +114,37 @@ CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x,
             for (int v = 0; v < vectors; v++) {
                 int p = base + k * rows + lane / lanes;
                 old[k][v] = make_float4(0, 0, 0, 0);
-                if (!fresh && p < head_dim)
+                if (!fresh && p < n)
                     old[k][v] = cuda_load4(h + (int64_t)p * d_state, first + 4 * lanes * v, d_state, whole);
             }
 #pragma unroll
         for (int k = 0; k < deep; k++) {
             int p = base + k * rows + lane / lanes;
-            float at = p < head_dim ? x[p] : 0, dtx = dt * at, sum = 0;
+            head_step head = heads[p < n ? p / head_dim : 0];
+            float at = p < n ? x[p] : 0, dtx = head.dt * at, sum = 0;
 #pragma unroll
             for (int v = 0; v < vectors; v++) {
                 float4 o = old[k][v];
-                o.x = decay * o.x + dtx * b4[v].x, o.y = decay * o.y + dtx * b4[v].y;
-                o.z = decay * o.z + dtx * b4[v].z, o.w = decay * o.w + dtx * b4[v].w;
+                o.x = head.decay * o.x + dtx * b4[v].x, o.y = head.decay * o.y + dtx * b4[v].y;
+                o.z = head.decay * o.z + dtx * b4[v].z, o.w = head.decay * o.w + dtx * b4[v].w;
                 sum += o.x * c4[v].x + o.y * c4[v].y + (o.z * c4[v].z + o.w * c4[v].w);
-                if (h && p < head_dim)
+                if (h && p < n)
                     cuda_store4(h + (int64_t)p * d_state, first + 4 * lanes * v, d_state, whole, o);
             }
 #pragma unroll
             for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(cuda_all_lanes, sum, step);
-            if (lane % lanes == 0 && p < head_dim) y[p] = sum + skip * at;
+            if (lane % lanes == 0 && p < n) y[p] = sum + head.skip * at;
         }
     }
 }
 
 /* Call f(lanes and vectors that hold d_state); states past 512 fail the queue. */
-template <int lanes_, int vectors_> struct state_width_of {
+template <int lanes_, int vectors_>
+struct state_width_of {
     static constexpr int lanes = lanes_, vectors = vectors_;
 };
-template <typename F> void cuda_by_state(tsr_queue *q, const char *op, int64_t d_state, F f)
+template <typename F>
+void cuda_by_state(tsr_queue *q, const char *op, int64_t d_state, F f)
 {
     if (d_state <= 16)
         f(state_width_of<4, 1>());
@@ -145,7 +159,8 @@ template <typename F> void cuda_by_state(tsr_queue *q, const char *op, int64_t d
     else if (d_state <= 512)
         f(state_width_of<32, 4>());
     else
-        tsr_queue_fail(q, TSR_E_UNSUPPORTED, "%s: CUDA has no step for a state of %lld", op, (long long)d_state);
+        tsr_queue_fail(q, TSR_E_UNSUPPORTED, "%s: CUDA has no step for a state of %lld", op,
+                       (long long)d_state);
 }
 
 /* ---------------------------------------------------------------- the parts of mamba_mix ---------------- */

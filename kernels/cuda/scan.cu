@@ -15,7 +15,8 @@
  */
 #include "kernels/cuda/mamba.cuh"
 
-namespace {
+namespace
+{
 
 constexpr int threads = 256, piece_rows = cuda_max_piece;
 
@@ -38,18 +39,22 @@ CUDA_INLINE const float *xbc_row(const scan_args &a, int64_t row)
 /* ---------------------------------------------------------------- one step ------------------------------ */
 
 /* Grid: heads, decode sequences. */
-template <int lanes, int vectors> __global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
+template <int lanes, int vectors>
+__global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
 {
+    __shared__ head_step of_head;
     int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups);
     int64_t i = blockIdx.y;
-    const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state, *c = b + a.m.n_groups * a.m.d_state;
-    float dt = cuda_dt(a.m, cuda_load(cuda_row(a.dt, i), a.dt.type, head), head);
+    const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state,
+                *c = b + a.m.n_groups * a.m.d_state;
+    if (threadIdx.x == 0) of_head = cuda_head_step(a.m, a.dt, i, head);
+    __syncthreads();
     int32_t slot = a.step.slot[i];
-    float *h = slot < 0 ? nullptr
-                        : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * a.m.head_dim * a.m.d_state;
-    cuda_state_step<lanes, vectors>(h, !cuda_continues(a.step, i),
-                                    (float *)cuda_row(a.y, i) + head * a.m.head_dim, row + head * a.m.head_dim,
-                                    b, c, dt, expf(dt * a.m.a[head]), a.m.skip[head], a.m.head_dim, a.m.d_state);
+    float *h =
+        slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * a.m.head_dim * a.m.d_state;
+    cuda_state_step<lanes, vectors>(
+        h, !cuda_continues(a.step, i), (float *)cuda_row(a.y, i) + head * a.m.head_dim,
+        row + head * a.m.head_dim, b, c, &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
 }
 
 /* ---------------------------------------------------------------- pieces -------------------------------- */
@@ -139,14 +144,8 @@ struct tile_memory {
 struct tile {
     float sum[8][4];
 
-    __device__ static int row(int k)
-    {
-        return 4 * (threadIdx.x % 16) + k % 4 + k / 4 * (tile_i / 2);
-    }
-    __device__ static int column(int k)
-    {
-        return 4 * (threadIdx.x / 16) + k;
-    }
+    __device__ static int row(int k) { return 4 * (threadIdx.x % 16) + k % 4 + k / 4 * (tile_i / 2); }
+    __device__ static int column(int k) { return 4 * (threadIdx.x / 16) + k; }
 };
 
 /* sum[i][p] += sum over k < depth of a(k, i) b(k, p). Where `a_along_k`, neighbouring threads ask for
@@ -180,7 +179,8 @@ CUDA_INLINE void add_product(tile &t, tile_memory &s, int depth, A a, B b)
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < slab; k++) {
-            float4 low = *(const float4 *)&s.a[k][tile::row(0)], high = *(const float4 *)&s.a[k][tile::row(4)];
+            float4 low = *(const float4 *)&s.a[k][tile::row(0)],
+                   high = *(const float4 *)&s.a[k][tile::row(4)];
             float4 right = *(const float4 *)&s.b[k][tile::column(0)];
             const float left[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
@@ -255,7 +255,8 @@ __global__ void __launch_bounds__(threads) states_kernel(scan_args a)
 #pragma unroll
         for (int n = 0; n < 8; n += 4)
             if (h.p + tile::column(p) < a.m.head_dim)
-                cuda_store4(to + (h.p + tile::column(p)) * a.m.d_state, h.n + tile::row(n), a.m.d_state, whole,
+                cuda_store4(to + (h.p + tile::column(p)) * a.m.d_state, h.n + tile::row(n), a.m.d_state,
+                            whole,
                             make_float4(t.sum[n][p], t.sum[n + 1][p], t.sum[n + 2][p], t.sum[n + 3][p]));
 }
 
@@ -265,7 +266,8 @@ __global__ void __launch_bounds__(threads) states_kernel(scan_args a)
 __global__ void carry_kernel(scan_args a)
 {
     int64_t i = a.step.n_decode + blockIdx.z, count = n_pieces(a, i);
-    int size = a.m.head_dim * a.m.d_state, at = 4 * (blockIdx.x * blockDim.x + threadIdx.x), head = blockIdx.y;
+    int size = a.m.head_dim * a.m.d_state, at = 4 * (blockIdx.x * blockDim.x + threadIdx.x),
+        head = blockIdx.y;
     if (count == 0 || at >= size) return;
     int32_t slot = a.step.slot[i];
     float *state = slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * size;
@@ -342,7 +344,8 @@ __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
 
 /* ---------------------------------------------------------------- launchers ----------------------------- */
 
-scan_args args_of(tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm, const tsr_step *step)
+scan_args args_of(tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
+                  const tsr_step *step)
 {
     scan_args a = {};
     a.y = y, a.xbc = xbc, a.dt = dt, a.m = cuda_mixer_shape(m), a.ssm = ssm, a.step = *step;
@@ -360,12 +363,12 @@ void scan_decode(tsr_queue *q, const scan_args &a)
 {
     cuda_by_state(q, "scan", a.m.d_state, [&](auto width) {
         using w = decltype(width);
-        cuda_launch(q, "scan", scan_step_kernel<w::lanes, w::vectors>, cuda_grid(a.m.n_heads, a.step.n_decode),
-                    threads, 0, a);
+        cuda_launch(q, "scan", scan_step_kernel<w::lanes, w::vectors>,
+                    cuda_grid(a.m.n_heads, a.step.n_decode), threads, 0, a);
     });
 }
 
-}
+} // namespace
 
 size_t cuda_scan_prefill_work(const tsr_mixer *m, const tsr_step *step)
 {
@@ -392,10 +395,11 @@ void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_v
                 dim3(cuda_warp, prepare_parts), 0, a);
     cuda_launch(q, "scan", products_kernel, cuda_grid(longest, m->n_groups * (piece_rows / tile_p), n_seqs),
                 threads, 0, a);
-    cuda_launch(q, "scan", states_kernel, cuda_grid(longest, m->n_heads * p_tiles * n_tiles, n_seqs), threads, 0,
-                a);
+    cuda_launch(q, "scan", states_kernel, cuda_grid(longest, m->n_heads * p_tiles * n_tiles, n_seqs), threads,
+                0, a);
     cuda_launch(q, "scan", carry_kernel,
-                cuda_grid(cuda_blocks(m->head_dim * m->d_state, 4 * threads), m->n_heads, n_seqs), threads, 0, a);
+                cuda_grid(cuda_blocks(m->head_dim * m->d_state, 4 * threads), m->n_heads, n_seqs), threads, 0,
+                a);
     cuda_launch(q, "scan", outputs_kernel, cuda_grid(longest, m->n_heads * p_tiles, n_seqs), threads, 0, a);
 }
 

@@ -242,8 +242,12 @@ enum cudaMemcpyKind {
 };
 typedef struct emulation_stream *cudaStream_t;
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
 struct cudaLaunchAttribute {
-    int id;
+    cudaLaunchAttributeID id;
+    struct {
+        uint3 clusterDim;
+    } val;
 };
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;

@@ -8,7 +8,7 @@ if(CMAKE_CXX_COMPILER)
 endif()
 
 set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm conv
-  moe_route scan)
+  moe_route scan mamba_mix sample)
 
 function(tsr_emulation target)
   if(NOT TSR_EMULATION)

@@ -319,7 +319,7 @@ cudaError_t emulation_launch(const cudaLaunchConfig_t *config, const void *kerne
     if (threads == 0 || threads > max_threads || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
         grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
         return cudaErrorInvalidConfiguration;
-    if (config->dynamicSmemBytes > *permitted(kernel)) return cudaErrorInvalidValue;
+    if (config->dynamicSmemBytes > *permitted(kernel) || config->numAttrs) return cudaErrorInvalidValue;
     emulation_grid = grid;
     emulation_block = block;
     n_threads = (int)threads;

@@ -51,6 +51,10 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->pixel_shuffle = tsr_cuda_pixel_shuffle;
     ops->conv = tsr_cuda_conv;
     ops->moe_route = tsr_cuda_moe_route;
+    ops->sample = tsr_cuda_sample;
+    ops->sample_work = tsr_cuda_sample_work;
+    ops->mamba_mix = tsr_cuda_mamba_mix;
+    ops->mamba_mix_work = tsr_cuda_mamba_mix_work;
     ops->scan = tsr_cuda_scan;
     ops->scan_work = tsr_cuda_scan_work;
     ops->gated_norm = tsr_cuda_gated_norm;

@@ -1,0 +1,428 @@
+/* kernels/cuda/sample.cu: the next token of each row of logits.
+ *
+ * A first kernel marks what the step's rows have read, a second finds the largest logit and the sum of shares of
+ * each slice of a row, a third, one block per row, puts those together; it goes over the row again only where
+ * tokens are drawn. Shares are whole numbers there, in units of a power of two: their sums are exact, so they
+ * depend on no order, and a histogram can be filled by all threads at once. top_k and top_p are found in such
+ * histograms, eight bits of a logit at a time, without sorting.
+ */
+#include <math.h>
+
+#include "kernels/cuda/value.cuh"
+#define TSR_PHILOX_FN CUDA_INLINE
+#include "kernels/philox.h"
+
+namespace
+{
+
+constexpr int slice_threads = 256, slice = 16 * slice_threads; /* ids of one block of the second kernel */
+constexpr int row_threads = 1024, row_warps = row_threads / cuda_warp;
+constexpr int bins = 256;
+
+/* What the second kernel leaves of a slice. */
+struct summary {
+    float max, sum; /* -inf and 0 when everything is out; the sum is of exp(logit - max) */
+    int32_t id;     /* the lowest of the largest */
+};
+
+struct sample_args {
+    tsr_view logits;
+    tsr_step step;
+    summary *slices; /* [n_logits][n_slices] */
+    int32_t *fault;
+    int n_slices, share_bits; /* the largest share is 1 << share_bits */
+};
+
+/* ---------------------------------------------------------------- seen ---------------------------------- */
+
+/* One block per sequence. */
+__global__ void see_kernel(tsr_step step)
+{
+    int64_t i = blockIdx.x;
+    int32_t slot = step.slot[i];
+    if (slot < 0) return;
+    uint32_t *seen = step.seen + slot * step.seen_words;
+    if (step.pos[i] == 0)
+        for (int64_t w = threadIdx.x; w < step.seen_words; w += blockDim.x) seen[w] = 0;
+    __syncthreads();
+    for (int64_t t = step.spans.start[i] + threadIdx.x; t < step.spans.start[i + 1]; t += blockDim.x) {
+        int32_t id = step.ids[t] == TSR_ID_LAST ? step.last_id[slot] : step.ids[t];
+        if (id >= 0) atomicOr(&seen[id / 32], (uint32_t)1 << id % 32);
+    }
+}
+
+/* ---------------------------------------------------------------- a row's logits ------------------------ */
+
+struct logit_row {
+    const float *logits;
+    const uint32_t *allow, *seen; /* or NULL */
+    float penalty;
+    int64_t n;
+};
+
+CUDA_INLINE logit_row row_of(const sample_args &a, int64_t l)
+{
+    int64_t seq = a.step.logit_seq[l];
+    int32_t slot = a.step.slot[seq];
+    return logit_row{(const float *)cuda_row(a.logits, l), a.step.allow,
+                     slot < 0 ? nullptr : a.step.seen + slot * a.step.seen_words,
+                     a.step.sampling[seq].repeat_penalty, a.logits.cols};
+}
+
+/* After mask and penalty; -inf for those that are out. */
+CUDA_INLINE float logit_at(const logit_row &r, int64_t id)
+{
+    float value = r.logits[id];
+    bool allowed = !r.allow || r.allow[id / 32] >> id % 32 & 1;
+    if (!allowed || isnan(value)) value = -INFINITY;
+    if (r.seen && r.seen[id / 32] >> id % 32 & 1) value = value > 0 ? value / r.penalty : value * r.penalty;
+    return value;
+}
+
+/* Larger logits first, then lower ids. */
+struct candidate {
+    float value;
+    int32_t id;
+};
+
+CUDA_INLINE candidate better(candidate a, candidate b)
+{
+    return a.value > b.value || (a.value == b.value && a.id < b.id) ? a : b;
+}
+
+CUDA_INLINE candidate warp_best(candidate c)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        candidate other = {__shfl_xor_sync(cuda_all_lanes, c.value, step),
+                           __shfl_xor_sync(cuda_all_lanes, c.id, step)};
+        c = better(c, other);
+    }
+    return c;
+}
+
+/* exp(value - max), 1 for the largest even when it is infinite. */
+CUDA_INLINE float share(float value, float max, float temp)
+{
+    return value == max ? 1 : expf((value - max) / temp);
+}
+
+/* Grid: slices, rows. */
+__global__ void __launch_bounds__(slice_threads) slice_kernel(sample_args a)
+{
+    __shared__ candidate bests[slice_threads / cuda_warp];
+    __shared__ float scratch[cuda_warp];
+    constexpr int each = slice / slice_threads;
+    int64_t l = blockIdx.y, first = (int64_t)blockIdx.x * slice + threadIdx.x;
+    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp;
+    logit_row r = row_of(a, l);
+    float values[each];
+    candidate best = {-INFINITY, INT32_MAX};
+#pragma unroll
+    for (int k = 0; k < each; k++) {
+        int64_t id = first + k * slice_threads;
+        values[k] = id < r.n ? logit_at(r, id) : -INFINITY;
+        if (id < r.n) best = better(best, candidate{values[k], (int32_t)id});
+    }
+    best = warp_best(best);
+    if (lane == 0) bests[warp] = best;
+    __syncthreads();
+    best = warp_best(bests[lane % (slice_threads / cuda_warp)]);
+
+    float sum = 0;
+#pragma unroll
+    for (int k = 0; k < each; k++)
+        if (values[k] > -INFINITY) sum += share(values[k], best.value, 1);
+    sum = cuda_block_sum(sum, scratch);
+    if (threadIdx.x == 0) a.slices[l * a.n_slices + blockIdx.x] = summary{best.value, sum, best.id};
+}
+
+/* ---------------------------------------------------------------- whole numbers ------------------------- */
+
+/* Order of keys is order of logits. */
+CUDA_INLINE uint32_t key_of(float value)
+{
+    uint32_t bits = __float_as_uint(value == 0 ? 0 : value); /* -0 is 0 */
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+/* What every thread of a row's block knows while tokens are cut. */
+struct cut {
+    float max, temp, min_share;
+    int share_bits;
+    uint32_t key;     /* smaller keys are out */
+    int64_t of_equal; /* of those with this key, the lowest ids, so many, stay */
+};
+
+/* A logit's share in whole units. */
+CUDA_INLINE unsigned long long units(const cut &c, float value)
+{
+    if (value == -INFINITY) return 0;
+    float part = share(value, c.max, c.temp);
+    if (part < c.min_share) return 0;
+    return (unsigned long long)ldexpf(part, c.share_bits);
+}
+
+CUDA_INLINE unsigned long long warp_total(unsigned long long value)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(cuda_all_lanes, value, step);
+    return value;
+}
+
+/* Sums of the lanes before this one. */
+CUDA_INLINE unsigned long long warp_before(unsigned long long value)
+{
+    unsigned long long sum = value;
+#pragma unroll
+    for (int step = 1; step < cuda_warp; step *= 2) {
+        unsigned long long other = __shfl_up_sync(cuda_all_lanes, sum, step);
+        if ((int)(threadIdx.x % cuda_warp) >= step) sum += other;
+    }
+    return sum - value;
+}
+
+/* ---------------------------------------------------------------- a row's block ------------------------- */
+
+struct row_memory {
+    unsigned long long copies[bins][cuda_warp]; /* one per lane, so that lanes do not wait for each other */
+    unsigned long long histogram[bins];
+    unsigned long long parts[row_warps];
+    unsigned long long goal, before;
+    uint32_t key;
+    int32_t id;
+};
+
+/* The whole row's sum of what each warp has; every thread gets it. `w->parts` keeps the warps' own. */
+CUDA_INLINE unsigned long long block_total(row_memory *w, unsigned long long value)
+{
+    value = warp_total(value);
+    __syncthreads();
+    if (threadIdx.x % cuda_warp == 0) w->parts[threadIdx.x / cuda_warp] = value;
+    __syncthreads();
+    unsigned long long total = 0;
+    for (int k = 0; k < row_warps; k++) total += w->parts[k];
+    return total;
+}
+
+/* Find the key at which sums over descending keys reach a goal: the largest one whose own sum, added to those of
+ * all larger keys, is at least `goal`; failing that, the smallest that is there. Keys below `lowest` are passed
+ * over. weight(value) is what a logit adds. *before becomes the sum of all larger keys. */
+template <typename Weight>
+CUDA_INLINE uint32_t find_key(row_memory *w, const logit_row &r, uint32_t lowest, unsigned long long goal,
+                              unsigned long long *before, Weight weight)
+{
+    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp;
+    uint32_t found = 0;
+    unsigned long long sum = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        for (int k = threadIdx.x; k < bins * cuda_warp; k += row_threads) (&w->copies[0][0])[k] = 0;
+        __syncthreads();
+        for (int64_t id = threadIdx.x; id < r.n; id += row_threads) {
+            float value = logit_at(r, id);
+            uint32_t key = key_of(value);
+            bool here = shift == 24 || key >> (shift + 8) == found >> (shift + 8);
+            if (here && key >= lowest && value > -INFINITY)
+                atomicAdd(&w->copies[key >> shift & (bins - 1)][lane], weight(value));
+        }
+        __syncthreads();
+        for (int k = warp; k < bins; k += row_warps) {
+            unsigned long long total = warp_total(w->copies[k][lane]);
+            if (lane == 0) w->histogram[k] = total;
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            int last = -1;
+            unsigned long long at = sum, at_last = sum;
+            for (int k = bins - 1; k >= 0; k--) {
+                if (w->histogram[k] == 0) continue;
+                last = k, at_last = at;
+                at += w->histogram[k];
+                if (at >= goal) break;
+            }
+            w->key = found | (uint32_t)(last < 0 ? 0 : last) << shift;
+            w->before = at_last;
+        }
+        __syncthreads();
+        found = w->key;
+        sum = w->before;
+    }
+    *before = sum;
+    return found;
+}
+
+/* How many logits have this key. */
+CUDA_INLINE int64_t count_equal(row_memory *w, const logit_row &r, uint32_t key)
+{
+    unsigned long long n = 0;
+    for (int64_t id = threadIdx.x; id < r.n; id += row_threads) n += key_of(logit_at(r, id)) == key;
+    return (int64_t)block_total(w, n);
+}
+
+/* top_k, then top_p over what it left. */
+CUDA_INLINE void find_cut(row_memory *w, const logit_row &r, const tsr_sampling &s, cut *c)
+{
+    c->key = 0;
+    c->of_equal = r.n;
+    if (s.top_k > 0 && s.top_k < r.n) {
+        unsigned long long before;
+        c->key = find_key(w, r, 0, (unsigned long long)s.top_k, &before, [](float) { return 1ull; });
+        c->of_equal = s.top_k - (int64_t)before;
+    }
+    if (s.top_p >= 1) return;
+
+    /* Of equal logits beyond of_equal nothing counts: take the surplus off the whole. In the search they stand
+     * last, where too large a sum changes nothing. */
+    unsigned long long own = 0;
+    for (int64_t id = threadIdx.x; id < r.n; id += row_threads) {
+        float value = logit_at(r, id);
+        if (key_of(value) >= c->key) own += units(*c, value);
+    }
+    unsigned long long total = block_total(w, own);
+    int64_t n_equal = c->key ? count_equal(w, r, c->key) : 0;
+    if (c->key && n_equal > c->of_equal) {
+        unsigned long long each = 0;
+        for (int64_t id = threadIdx.x; id < r.n && each == 0; id += row_threads) {
+            float value = logit_at(r, id);
+            if (key_of(value) == c->key) each = units(*c, value);
+        }
+        unsigned long long holders = block_total(w, each > 0);
+        each = block_total(w, each) / (holders ? holders : 1);
+        total -= each * (unsigned long long)(n_equal - c->of_equal);
+    }
+
+    /* Those are kept before whom the sum of shares is still short of the goal. */
+    double goal = (double)s.top_p * (double)total;
+    unsigned long long whole_goal = (unsigned long long)ceil(goal), before;
+    uint32_t key = find_key(w, r, c->key, whole_goal, &before, [&](float value) { return units(*c, value); });
+    int64_t most = key == c->key ? c->of_equal : r.n, kept = 0;
+    unsigned long long each = 0;
+    for (int64_t id = threadIdx.x; id < r.n && each == 0; id += row_threads) {
+        float value = logit_at(r, id);
+        if (key_of(value) == key) each = units(*c, value);
+    }
+    unsigned long long holders = block_total(w, each > 0);
+    each = block_total(w, each) / (holders ? holders : 1);
+    int64_t equal = count_equal(w, r, key);
+    if (equal < most) most = equal;
+    /* the k-th of them is kept while before + k each < goal */
+    if (each == 0) {
+        kept = most;
+    } else if (before < whole_goal) {
+        unsigned long long wanted = (whole_goal - before + each - 1) / each;
+        kept = wanted < (unsigned long long)most ? (int64_t)wanted : most;
+    }
+    c->key = key;
+    c->of_equal = kept;
+}
+
+/* The first id, ascending, at which the sum of shares passes u of the whole. Each warp has neighbouring ids. */
+CUDA_INLINE int32_t draw(row_memory *w, const logit_row &r, const cut &c, double u)
+{
+    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp;
+    int64_t each = (r.n + row_threads - 1) / row_threads * cuda_warp;
+    int64_t begin = warp * each, end = begin + each < r.n ? begin + each : r.n;
+
+    /* How many with the key of the cut stand before each warp's ids. */
+    unsigned long long n_equal = 0;
+    for (int64_t id = begin + lane; id < end; id += cuda_warp) n_equal += key_of(logit_at(r, id)) == c.key;
+    block_total(w, n_equal);
+    int64_t equal_before = 0;
+    for (int k = 0; k < warp; k++) equal_before += (int64_t)w->parts[k];
+
+    /* Sums of the warps; then the one in which the goal lies goes through its ids again. */
+    unsigned long long goal = 0, before = 0, total = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t equal = equal_before;
+        unsigned long long sum = before, own = 0;
+        bool found = false;
+        for (int64_t base = begin; base < end && !found; base += cuda_warp) {
+            int64_t id = base + lane;
+            float value = id < end ? logit_at(r, id) : -INFINITY;
+            uint32_t key = key_of(value);
+            unsigned same = __ballot_sync(cuda_all_lanes, id < end && key == c.key);
+            int64_t rank = equal + __popc(same & ((1u << lane) - 1));
+            bool kept = id < end && (key > c.key || (key == c.key && rank < c.of_equal));
+            unsigned long long part = kept ? units(c, value) : 0;
+            equal += __popc(same);
+            if (pass == 0) {
+                own += part;
+                continue;
+            }
+            unsigned long long at = sum + warp_before(part) + part;
+            unsigned passed = __ballot_sync(cuda_all_lanes, part > 0 && at > goal);
+            found = passed != 0;
+            if (lane == 0 && found) w->id = (int32_t)(base + __ffs((int)passed) - 1);
+            sum += warp_total(part);
+        }
+        if (pass == 1) break;
+        total = block_total(w, own);
+        goal = (unsigned long long)floor(u *
+                                         (double)total); /* whole numbers pass it where they pass its floor */
+        for (int k = 0; k < warp; k++) before += w->parts[k];
+        if (before > goal || before + w->parts[warp] <= goal) break; /* not here */
+    }
+    __syncthreads();
+    return w->id;
+}
+
+/* One block per row. */
+__global__ void __launch_bounds__(row_threads) row_kernel(sample_args a)
+{
+    CUDA_DYNAMIC_SHARED(memory);
+    row_memory *w = (row_memory *)memory;
+    int64_t l = blockIdx.x, seq = a.step.logit_seq[l];
+    const summary *slices = a.slices + l * a.n_slices;
+    const tsr_sampling s = a.step.sampling[seq];
+    logit_row r = row_of(a, l);
+
+    candidate best = {-INFINITY, INT32_MAX}; /* every warp for itself, over all slices */
+    for (int k = threadIdx.x % cuda_warp; k < a.n_slices; k += cuda_warp)
+        best = better(best, candidate{slices[k].max, slices[k].id});
+    best = warp_best(best);
+    if (best.value == -INFINITY) {
+        if (threadIdx.x == 0) *a.fault = CUDA_FAULT_NO_TOKEN + (int32_t)seq;
+        return;
+    }
+    double total = 0;
+    for (int k = 0; k < a.n_slices; k++)
+        if (slices[k].max > -INFINITY)
+            total += (double)slices[k].sum * (double)share(slices[k].max, best.value, 1);
+
+    int32_t id = best.id;
+    if (s.temp > 0) {
+        int64_t pos = a.step.pos[seq] + a.step.logit_row[l] - a.step.spans.start[seq];
+        cut c = {best.value, s.temp, 0, a.share_bits, 0, 0};
+        find_cut(w, r, s, &c);
+        c.min_share = s.min_p;
+        id = draw(w, r, c, tsr_philox_uniform(s.seed, (uint64_t)pos));
+    }
+    if (threadIdx.x > 0) return;
+    float chosen = logit_at(r, id);
+    a.step.out_ids[l] = id;
+    a.step.out_logprobs[l] = (float)((chosen == best.value ? 0 : (double)chosen - best.value) - log(total));
+    bool last = l + 1 == a.step.n_logits || a.step.logit_seq[l + 1] != seq; /* of its sequence */
+    if (last && a.step.slot[seq] >= 0) a.step.last_id[a.step.slot[seq]] = id;
+}
+
+int64_t slices_of(tsr_view logits)
+{
+    return cuda_blocks(logits.cols, slice);
+}
+
+} // namespace
+
+size_t tsr_cuda_sample_work(const tsr_queue *q, tsr_view logits)
+{
+    (void)q;
+    return tsr_mul(tsr_mul((size_t)logits.rows, (size_t)slices_of(logits)), sizeof(summary));
+}
+
+void tsr_cuda_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
+{
+    sample_args a = {logits, *step, (summary *)q->work, cuda_fault(q), (int)slices_of(logits), 62};
+    for (int64_t n = 1; n < logits.cols; n *= 2) a.share_bits--; /* so that no sum of shares overflows */
+    cuda_launch(q, "sample", see_kernel, cuda_grid(step->n_seqs), 256, 0, *step);
+    cuda_launch(q, "sample", slice_kernel, cuda_grid(a.n_slices, step->n_logits), slice_threads, 0, a);
+    cuda_launch(q, "sample", row_kernel, cuda_grid(step->n_logits), row_threads, sizeof(row_memory), a);
+}
