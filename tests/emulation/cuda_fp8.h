@@ -18,4 +18,14 @@ static inline __half_raw __nv_cvt_fp8_to_halfraw(__nv_fp8_storage_t code, __nv_f
     return {tsr_to_f16(tsr_from_fp8(code))};
 }
 
+
+typedef unsigned short __nv_fp8x2_storage_t;
+struct __half2_raw {
+    unsigned short x, y;
+};
+static inline __half2_raw __nv_cvt_fp8x2_to_halfraw2(__nv_fp8x2_storage_t codes, __nv_fp8_interpretation_t)
+{
+    return {tsr_to_f16(tsr_from_fp8((unsigned char)codes)), tsr_to_f16(tsr_from_fp8((unsigned char)(codes >> 8)))};
+}
+
 #endif

@@ -193,6 +193,12 @@ static inline T __ldg(const T *at)
     return *at;
 }
 
+template <typename T>
+static inline T __ldcs(const T *at)
+{
+    return *at;
+}
+
 /* One thread runs at a time, so these are atomic. All return what was there before. */
 template <typename T, typename V>
 static inline T atomicAdd(T *at, V value)

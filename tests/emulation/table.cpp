@@ -1,5 +1,6 @@
 /* tests/emulation/table.cpp: the emulated table, and the host side that its launchers ask for. */
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/linear.cuh"
 
 extern "C" {
 #include "kernels/backend.h"
@@ -37,10 +38,27 @@ extern "C" void cuda_after_launch(tsr_queue *q, const char *)
     fault = 0;
 }
 
+/* There is no matrix library on the host. */
+size_t linear_library_work(const tsr_queue *, int64_t, const tsr_weight *)
+{
+    return 0;
+}
+
+bool linear_library(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *, void *)
+{
+    return false;
+}
+
 extern "C" bool tsr_emulated_ops(tsr_ops *ops)
 {
     *ops = tsr_ref_ops;
     ops->name = "emulated";
+    ops->linear = tsr_cuda_linear;
+    ops->linear_work = tsr_cuda_linear_work;
+    ops->linear_bytes = tsr_cuda_linear_bytes;
+    ops->linear_pack = tsr_cuda_linear_pack;
+    ops->input_form = tsr_cuda_input_form;
+    ops->fuses_norm = tsr_cuda_fuses_norm;
     ops->norm = tsr_cuda_norm;
     ops->convert = tsr_cuda_convert;
     ops->embed = tsr_cuda_embed;

@@ -139,5 +139,6 @@ const kt_case kt_case_linear = {.name = "linear",
                                 .op = TSR_OP_LINEAR,
                                 .calls = 1u << TSR_OP_NORM,
                                 .loads = true,
+                                .by_rows = true,
                                 .seeds = 150,
                                 .benches = 6};

@@ -51,12 +51,15 @@ static int fill_tables(kt_table *tables, const char *level)
             fprintf(stderr, "kernels: %s\n", tsr_message());
             exit(1);
         }
-        tables[n] = (kt_table){.level = level, .marshalled = true, .ops = kt_marshalled(&device)};
+        tables[n] = (kt_table){.level = level,
+                               .marshalled = true,
+                               .device = !strcmp(level, "cuda"),
+                               .ops = kt_marshalled(&device)};
         snprintf(tables[n++].label, sizeof tables[0].label, "%s", level);
         return n;
     }
     if (level && !strcmp(level, "emulated")) {
-        tables[n] = (kt_table){.label = "emulated", .level = "emulated"};
+        tables[n] = (kt_table){.label = "emulated", .level = "emulated", .device = true};
         return n + tsr_emulated_ops(&tables[n].ops);
     }
     for (int i = 0; i < N_LEVELS; i++) {

@@ -1,0 +1,75 @@
+/* kernels/cuda/linear.cu: who multiplies what, and in which form weights want their inputs. */
+#include "kernels/cuda/linear.cuh"
+
+namespace
+{
+bool widens_x(const tsr_weight *w)
+{
+    return w->type == TSR_F32 || w->type == TSR_F16;
+}
+
+bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
+}
+
+bool takes_library(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return rows > CUDA_SKINNY_ROWS && linear_library_work(q, rows, w) > 0;
+}
+
+/* Scratch of a product on tensor cores: x in bf16, then the larger of what the library and our own want. */
+struct parts {
+    size_t x, product;
+};
+
+parts parts_of(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    size_t x = (size_t)cuda_round_up((int64_t)linear_bf16_bytes(rows, w), TSR_ARENA_ALIGN);
+    parts p = {x, linear_tensor_work(q, rows, w)};
+    size_t library = takes_library(q, w, rows) ? linear_library_work(q, rows, w) : 0;
+    if (library > p.product) p.product = library;
+    return p;
+}
+} // namespace
+
+/* FP8 where the library multiplies it; a few rows keep 16 bits, as the kernels for them wait for weights only. */
+tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
+    if (w->type != TSR_FP8 || w->input == TSR_INPUT_KEEP) return plain;
+    if (!takes_library(q, w, rows) || cuda_capability(q) < 89) return half;
+    return {TSR_FP8, w->input == TSR_INPUT_STATIC ? TSR_SCALE_TENSOR : TSR_SCALE_ROW};
+}
+
+bool tsr_cuda_fuses_norm(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return takes_dot(q, w, rows);
+}
+
+size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
+{
+    (void)y;
+    if (takes_dot(q, w, x.rows) || widens_x(w)) return 0;
+    parts p = parts_of(q, w, x.rows);
+    return tsr_add(p.x, p.product);
+}
+
+void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_linear_opts o)
+{
+    if (x.rows == 0) return;
+    if (takes_dot(q, w, x.rows)) {
+        linear_dot(q, y, x, w, o);
+    } else if (widens_x(w)) {
+        linear_plain(q, y, x, w, o);
+    } else {
+        linear_end e = linear_end_of(y, w, o);
+        unsigned char *work = (unsigned char *)q->work, *product = work + parts_of(q, w, x.rows).x;
+        if (takes_library(q, w, x.rows)) {
+            tsr_view u = x;
+            if (x.type != TSR_FP8 || x.scaled == TSR_SCALE_BLOCK) u = linear_bf16(q, &e, x, w, work);
+            if (linear_library(q, e, u, w, product)) return;
+        }
+        linear_tensor(q, e, linear_bf16(q, &e, x, w, work), w, product);
+    }
+}
