@@ -59,6 +59,10 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->linear_pack = tsr_cuda_linear_pack;
     ops->input_form = tsr_cuda_input_form;
     ops->fuses_norm = tsr_cuda_fuses_norm;
+    ops->attend = tsr_cuda_attend;
+    ops->attend_work = tsr_cuda_attend_work;
+    ops->kv_attend = tsr_cuda_kv_attend;
+    ops->kv_attend_work = tsr_cuda_kv_attend_work;
     ops->norm = tsr_cuda_norm;
     ops->convert = tsr_cuda_convert;
     ops->embed = tsr_cuda_embed;

@@ -218,7 +218,7 @@ typedef struct kt_case {
     tsr_op_id op;
     uint32_t calls; /* 1 << each other op whose slot its front door may call */
     bool loads;     /* packs weights */
-    bool by_rows;   /* devices choose kernels by the number of rows: alone, a row is right but not the same bits */
+    bool by_rows;   /* devices choose kernels by the number of rows: a row alone has not the same bits */
     int seeds;
     int benches;
 } kt_case;
