@@ -10,7 +10,7 @@ endif()
 set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm conv
   moe_route scan mamba_mix sample)
 
-list(APPEND TSR_EMULATED linear linear_dot linear_plain linear_tensor linear_pack attend kv_attend)
+list(APPEND TSR_EMULATED linear linear_dot linear_plain linear_tensor linear_pack attend kv_attend moe_ffn)
 function(tsr_emulation target)
   if(NOT TSR_EMULATION)
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/emulation/none.c)

@@ -60,6 +60,8 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->input_form = tsr_cuda_input_form;
     ops->fuses_norm = tsr_cuda_fuses_norm;
     ops->attend = tsr_cuda_attend;
+    ops->moe_ffn = tsr_cuda_moe_ffn;
+    ops->moe_ffn_work = tsr_cuda_moe_ffn_work;
     ops->attend_work = tsr_cuda_attend_work;
     ops->kv_attend = tsr_cuda_kv_attend;
     ops->kv_attend_work = tsr_cuda_kv_attend_work;
