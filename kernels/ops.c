@@ -107,7 +107,7 @@ static bool weight_fits(const tsr_weight *w)
 
 void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_linear_opts o)
 {
-    bool fits = y.rows == x.rows && y.cols == w->rows && x.cols == w->cols && tsr_is_flt(y) && is_any(x) &&
+    bool fits = y.rows == x.rows && y.cols == w->rows && x.cols == w->cols && is_any(y) && is_any(x) &&
                 weight_fits(w) && w->n_experts == 1 && (is_empty(o.gain) || is_row(o.gain, w->rows)) &&
                 (is_empty(o.add) || (tsr_same_shape(o.add, y) && tsr_is_flt(o.add)));
     if (!tsr_expect(q, fits, "linear %s [%lld, %lld]: y %s, x %s, gain %s, add %s", w->name,
@@ -116,6 +116,8 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
         return;
 
     tsr_mark mark = tsr_scratch_mark(q);
+    tsr_view out = y;
+    if (!tsr_is_flt(y)) y = tsr_scratch(q, q->type, y.rows, y.cols);
     bool fused = o.norm && !q->unfused && q->ops->fuses_norm && q->ops->fuses_norm(q, w, x.rows);
     if (o.norm && !fused) {
         tsr_view u = tsr_input_for(q, w, x.rows);
@@ -127,6 +129,7 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
     q->work = q->ops->linear_work ? tsr_scratch_bytes(q, q->ops->linear_work(q, y, x, w)) : NULL;
     RUN(q, TSR_OP_LINEAR, 2.0 * (double)x.rows * (double)w->rows * (double)w->cols,
         weight_bytes(w) + view_bytes(x) + view_bytes(y) + view_bytes(o.add), q->ops->linear(q, y, x, w, o));
+    if (!tsr_is_flt(out)) tsr_convert(q, out, y);
     tsr_scratch_release(q, mark);
 }
 

@@ -137,7 +137,7 @@ typedef void tsr_convert_fn(tsr_queue *q, tsr_view y, tsr_view x);
 
 /* y = add + gain * act(norm(x) W' + bias)
  *
- *   y  [R, n_out]  flt; may be o.add
+ *   y  [R, n_out]  any; may be o.add; fp8 is converted to from the queue's type, so behind the front door flt
  *   x  [R, n_in']  any; n_in' = w.cols
  *
  * x is rounded to bf16 where a backend multiplies bf16; products are summed in f32 or better; one rounding

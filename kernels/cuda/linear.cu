@@ -31,6 +31,18 @@ parts parts_of(const tsr_queue *q, const tsr_weight *w, int64_t rows)
     if (library > p.product) p.product = library;
     return p;
 }
+/* x as the library takes it beside FP8 weights; `memory` holds what linear_bf16 would need, which is more. */
+tsr_view in_fp8(tsr_queue *q, tsr_view x, const tsr_weight *w, unsigned char *memory)
+{
+    if (x.scaled == TSR_SCALE_TENSOR || x.scaled == TSR_SCALE_ROW) return x;
+    tsr_view to = tsr_view_of(memory, TSR_FP8, x.rows, x.cols);
+    bool fixed = w->input == TSR_INPUT_STATIC && x.scaled == TSR_SCALE_NONE;
+    to.scaled = fixed ? TSR_SCALE_TENSOR : TSR_SCALE_ROW;
+    to.scale = fixed ? (float *)(uintptr_t)w->input_scale : (float *)(memory + x.rows * x.cols);
+    to.scale_stride = !fixed;
+    tsr_cuda_convert(q, to, x);
+    return to;
+}
 } // namespace
 
 /* FP8 where the library multiplies it; a few rows keep 16 bits, as the kernels for them wait for weights only. */
@@ -66,8 +78,7 @@ void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, 
         linear_end e = linear_end_of(y, w, o);
         unsigned char *work = (unsigned char *)q->work, *product = work + parts_of(q, w, x.rows).x;
         if (takes_library(q, w, x.rows)) {
-            tsr_view u = x;
-            if (x.type != TSR_FP8 || x.scaled == TSR_SCALE_BLOCK) u = linear_bf16(q, &e, x, w, work);
+            tsr_view u = w->type == TSR_FP8 ? in_fp8(q, x, w, work) : linear_bf16(q, &e, x, w, work);
             if (linear_library(q, e, u, w, product)) return;
         }
         linear_tensor(q, e, linear_bf16(q, &e, x, w, work), w, product);
