@@ -62,3 +62,13 @@ void tsr_pool_run(tsr_pool *pool, int64_t n_tasks, tsr_task_fn *fn, void *arg)
 {
     host->pool_run(pool, n_tasks, fn, arg);
 }
+
+void tsr_log(tsr_log_level level, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    host->log(level, "%s", line);
+}
