@@ -1,0 +1,219 @@
+/* tests/kernels/bench_cuda.cu: linear on the device at the shapes of the 8B model, beside ceilings of the same run.
+ *
+ *   bench_cuda [fp8|bf16]
+ *
+ * Ceilings: reading 2 GiB, measured in turns with every line of few rows; the product of 8192^3, for many. Weights
+ * rotate through 2 GiB of random values, so that none is met again in a cache. A time is the median of 9 runs of 20
+ * calls, host clock, the stream waited for at the end. Figures are GB/s of weights up to 64 rows, else TFLOP/s.
+ */
+#include <cuda_runtime.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/cuda/cuda.h"
+
+extern "C" {
+#include "kernels/module.h"
+}
+
+namespace
+{
+constexpr size_t kPool = (size_t)2 << 30;
+constexpr int kRuns = 9, kCalls = 20;
+
+struct shape {
+    const char *name;
+    int64_t n_out, n_in;
+};
+const shape shapes[] = {{"in_proj", 18560, 4096}, {"out_proj", 4096, 8192}, {"up", 21504, 4096},
+                        {"down", 4096, 21504},    {"qkv", 6144, 4096},      {"o", 4096, 4096}};
+const int64_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 512, 3584, 8192};
+
+[[noreturn]] void give_up(const char *what)
+{
+    fprintf(stderr, "bench_cuda: %s\n", what);
+    exit(1);
+}
+
+void must(tsr_status st)
+{
+    if (st) give_up(tsr_message());
+}
+
+void must(cudaError_t error)
+{
+    if (error) give_up(cudaGetErrorString(error));
+}
+
+double now()
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Words of four E4M3 or two bf16 values below 2 in size, never NaN and rarely zero. */
+__global__ void fill_kernel(uint32_t *to, size_t n, uint32_t keep, uint32_t set)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
+         i += (size_t)gridDim.x * blockDim.x) {
+        uint32_t h = (uint32_t)i * 2654435761u ^ 0x9e3779b9u;
+        h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u, h ^= h >> 16;
+        to[i] = (h & keep) | set;
+    }
+}
+
+__global__ void read_kernel(const uint4 *from, size_t n, uint32_t *sink)
+{
+    uint32_t mixed = 0;
+    size_t step = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    for (; i + 3 * step < n; i += 4 * step) {
+        uint4 a = __ldcs(from + i), b = __ldcs(from + i + step), c = __ldcs(from + i + 2 * step),
+              d = __ldcs(from + i + 3 * step);
+        mixed ^=
+            a.x ^ a.y ^ a.z ^ a.w ^ b.x ^ b.y ^ b.z ^ b.w ^ c.x ^ c.y ^ c.z ^ c.w ^ d.x ^ d.y ^ d.z ^ d.w;
+    }
+    if (mixed == 0x12345678u) *sink = mixed; /* so that nothing is left out */
+}
+
+struct bench {
+    tsr_queue *q;
+    const tsr_memory *memory;
+    unsigned char *pool, *x, *y, *work;
+    float *scales;
+    uint32_t *sink;
+    size_t next, work_bytes;
+    int processors;
+};
+
+int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double median(double *values)
+{
+    qsort(values, kRuns, sizeof *values, by_size);
+    return values[kRuns / 2];
+}
+
+double read_once(bench *b)
+{
+    double began = now();
+    read_kernel<<<b->processors * 8, 512>>>((const uint4 *)b->pool, kPool / 16, b->sink);
+    must(cudaDeviceSynchronize());
+    return (double)kPool / (now() - began);
+}
+
+void fill(void *to, size_t bytes, bool fp8)
+{
+    fill_kernel<<<1024, 256>>>((uint32_t *)to, bytes / 4, fp8 ? 0xbfbfbfbfu : 0x803f803fu,
+                               fp8 ? 0 : 0x3f003f00u);
+    must(cudaDeviceSynchronize());
+}
+
+/* Seconds of one call. */
+double linear_once(bench *b, tsr_weight w, int64_t rows, int calls)
+{
+    size_t bytes = (size_t)(w.rows * w.cols) * tsr_dtype_bytes(w.type);
+    tsr_form form = b->q->ops->input_form(b->q, &w, rows);
+    tsr_view x = tsr_view_of(b->x, form.type, rows, w.cols), y = tsr_view_of(b->y, TSR_BF16, rows, w.rows);
+    if (form.type == TSR_FP8) {
+        x.scaled = form.scaled;
+        x.scale = b->scales;
+    }
+    size_t work = b->q->ops->linear_work(b->q, y, x, &w);
+    if (work > b->work_bytes) give_up("more scratch than expected");
+    b->q->work = b->work;
+    double began = now();
+    for (int i = 0; i < calls; i++) {
+        if (b->next + bytes > kPool) b->next = 0;
+        w.data = b->pool + b->next;
+        b->next += bytes;
+        b->q->ops->linear(b->q, y, x, &w, tsr_linear_opts{});
+    }
+    b->memory->sync(b->q);
+    must(tsr_queue_sync(b->q));
+    return (now() - began) / calls;
+}
+
+double measure(bench *b, const tsr_weight &w, int64_t rows, double *ceiling)
+{
+    double times[kRuns], reads[kRuns];
+    linear_once(b, w, rows, 2); /* choices are timed */
+    for (int i = 0; i < kRuns; i++) {
+        reads[i] = ceiling ? read_once(b) : 0;
+        times[i] = linear_once(b, w, rows, rows > 512 ? 3 : kCalls);
+    }
+    if (ceiling) *ceiling = median(reads);
+    return median(times);
+}
+
+tsr_weight weight_of(bench *b, bool fp8, int64_t n_out, int64_t n_in)
+{
+    tsr_weight w = {};
+    w.name = "w";
+    w.rows = n_out;
+    w.cols = n_in;
+    w.n_experts = 1;
+    w.type = fp8 ? TSR_FP8 : TSR_BF16;
+    if (fp8) {
+        w.scaled = TSR_SCALE_TENSOR;
+        w.input = TSR_INPUT_STATIC;
+        w.scale = w.input_scale = b->scales;
+    }
+    return w;
+}
+
+void run(bench *b, bool fp8)
+{
+    const char *type = fp8 ? "fp8" : "bf16";
+    fill(b->pool, kPool, fp8);
+    fill(b->x, (size_t)8192 * 21504 * 2, false); /* as E4M3 too these bytes are numbers below 2 in size */
+    tsr_weight square = weight_of(b, fp8, 8192, 8192);
+    double full = 2.0 * 8192 * 8192 * 8192 / measure(b, square, 8192, nullptr);
+    printf("%s 8192^3: %.0f TFLOP/s\n%-5s %-9s %6s %9s %10s %8s\n", type, full * 1e-12, "type", "shape",
+           "rows", "us", "rate", "of roof");
+    for (const shape &s : shapes)
+        for (int64_t rows : row_counts) {
+            tsr_weight w = weight_of(b, fp8, s.n_out, s.n_in);
+            bool few = rows <= 64;
+            double roof = full, t = measure(b, w, rows, few ? &roof : nullptr);
+            double rate = few ? (double)(w.rows * w.cols) * (double)tsr_dtype_bytes(w.type) / t
+                              : 2.0 * (double)rows * (double)(w.rows * w.cols) / t;
+            printf("%-5s %-9s %6lld %9.1f %5.0f %-4s %7.2f\n", type, s.name, (long long)rows, t * 1e6,
+                   rate * (few ? 1e-9 : 1e-12), few ? "GB/s" : "TF/s", rate / roof);
+            fflush(stdout);
+        }
+}
+} // namespace
+
+int main(int argc, char **argv)
+{
+    static tsr_ops ops;
+    must(tsr_cuda_ops(&ops));
+    bench b = {};
+    b.memory = ops.memory;
+    must(tsr_queue_open(&b.q, &ops, nullptr, TSR_BF16, 1 << 20));
+    b.work_bytes = (size_t)1 << 30;
+    must(b.memory->take((void **)&b.pool, kPool));
+    must(b.memory->take((void **)&b.x, (size_t)8192 * 21504 * 2));
+    must(b.memory->take((void **)&b.y, (size_t)8192 * 21504 * 2));
+    must(b.memory->take((void **)&b.work, b.work_bytes));
+    must(b.memory->take((void **)&b.scales, 256));
+    must(b.memory->take((void **)&b.sink, 256));
+    const float scale = 0.01f;
+    b.memory->upload(b.q, b.scales, &scale, sizeof scale);
+    b.memory->sync(b.q);
+    must(cudaDeviceGetAttribute(&b.processors, cudaDevAttrMultiProcessorCount, 0));
+    double best = 0;
+    for (int i = 0; i < kRuns; i++) best = fmax(best, read_once(&b));
+    printf("%s\nreading 2 GiB: %.0f GB/s\n", b.memory->about, best * 1e-9);
+    for (bool fp8 : {true, false})
+        if (argc < 2 || !strcmp(argv[1], fp8 ? "fp8" : "bf16")) run(&b, fp8);
+    return 0;
+}
