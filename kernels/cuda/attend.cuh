@@ -267,9 +267,10 @@ void attend_rows(tsr_queue *q, const char *op, const S &source, const tsr_view &
 
 constexpr int attend_tile = 64; /* queries of a block, 16 for each of 4 warps */
 
-/* Tile of ROWS rows of DIM bf16 values, zeros beyond head_dim and where a row is NULL. */
+/* Tile of ROWS rows of DIM bf16 values, zeros beyond head_dim and where a row is NULL. A copy of nothing still
+ * wants an address: `somewhere`. */
 template <int ROWS, int DIM, int PITCH, class At>
-CUDA_INLINE void attend_fetch(unsigned char *to, int d, bool aligned, At at)
+CUDA_INLINE void attend_fetch(unsigned char *to, int d, bool aligned, const void *somewhere, At at)
 {
     constexpr int chunks = DIM / 8;
     for (int i = threadIdx.x; i < ROWS * chunks; i += attend_threads) {
@@ -278,8 +279,7 @@ CUDA_INLINE void attend_fetch(unsigned char *to, int d, bool aligned, At at)
         unsigned char *there = to + row * PITCH + 2 * c;
         if (aligned) {
             bool real = from && c < d;
-            cuda_copy16(there, real ? from + 2 * c : to,
-                        real); /* an address is wanted even when nothing is read */
+            cuda_copy16(there, real ? from + 2 * c : somewhere, real);
         } else {
             for (int e = 0; e < 8; e++)
                 ((uint16_t *)there)[e] = from && c + e < d ? ((const uint16_t *)from)[c + e] : 0;
@@ -307,18 +307,19 @@ __global__ void __launch_bounds__(attend_threads)
     int last = tile + attend_tile < rows ? tile + attend_tile - 1 : rows - 1;
     int n = source.sees(i, last / group); /* of the row that sees most */
 
-    attend_fetch<attend_tile, DIM, kPitch>(queries, d, aligned, [&](int row) -> const unsigned char * {
-        int at = tile + row;
-        if (at >= rows) return nullptr;
-        return cuda_row(x, first + at / group) + (kv_head * group + at % group) * d * 2;
-    });
+    attend_fetch<attend_tile, DIM, kPitch>(
+        queries, d, aligned, x.data, [&](int row) -> const unsigned char * {
+            int at = tile + row;
+            if (at >= rows) return nullptr;
+            return cuda_row(x, first + at / group) + (kv_head * group + at % group) * d * 2;
+        });
     auto fetch = [&](int j) {
         unsigned char *to = stages + j % 2 * kStage;
         if (j * kKeys < n) {
-            attend_fetch<kKeys, DIM, kPitch>(to, d, aligned, [&](int row) {
+            attend_fetch<kKeys, DIM, kPitch>(to, d, aligned, x.data, [&](int row) {
                 return j * kKeys + row < n ? keys.key(j * kKeys + row) : nullptr;
             });
-            attend_fetch<kKeys, DIM, kPitchV>(to + kK, d, aligned, [&](int row) {
+            attend_fetch<kKeys, DIM, kPitchV>(to + kK, d, aligned, x.data, [&](int row) {
                 return j * kKeys + row < n ? keys.value(j * kKeys + row) : nullptr;
             });
         }
@@ -446,6 +447,13 @@ static inline bool attend_fits(tsr_queue *q, const char *op, const tsr_heads &h)
     tsr_queue_fail(q, TSR_E_UNSUPPORTED, "%s: heads of %lld dimensions; CUDA takes up to %d", op,
                    (long long)h.head_dim, CUDA_ATTEND_MOST_DIM);
     return false;
+}
+
+/* attend_tiles with heads beyond 128 needs more shared memory than 8.6 and 8.9 have. */
+static inline bool attend_tiles_fit(const tsr_queue *q, const tsr_heads &h)
+{
+    int capability = cuda_capability(q);
+    return h.head_dim <= 128 || capability == 80 || capability >= 90;
 }
 
 /* 16-byte copies: every row of `each`-byte elements begins at a multiple of 16 bytes and has a multiple of them. */

@@ -1,8 +1,9 @@
 /* kernels/cuda/linear_dot.cu: products of 1 to 4 rows, as decoding makes them: bound by reading the weights.
  *
- * A block takes LINES (8; 4 beside 4 rows) rows of the weight at a time and cuts them along k: a thread reads 16 bytes of each line,
- * the next lines' before it multiplies these, so LINES loads of 16 bytes are always on their way. 256 threads,
- * two blocks per multiprocessor: 64 (32) KiB in flight on each, where 4.3 TB/s over 132 of them and 0.75 us need 25.
+ * A block takes LINES rows of the weight at a time (8; 4 beside several rows of x) and cuts them along k: a thread
+ * reads 16 bytes of each line, the next lines' before it multiplies these, so LINES loads of 16 bytes are always on
+ * their way. 256 threads, two blocks per multiprocessor: 64 (32) KiB in flight on each, where 4.3 TB/s over 132 of
+ * them and 0.75 us need 25.
  * x lies in shared memory in pieces of 16 bytes, laid so that neighbouring lanes read neighbouring pieces, and a
  * piece read once serves all LINES: reading it per line would load more than the weights.
  * The first weights are asked for before x, which the kernel before this one may still be writing.
@@ -16,7 +17,7 @@ constexpr size_t kOwnShared = 2 << 10; /* room for what kernels declare themselv
 
 /* Lines at a time beside M rows of x: as many as registers allow, two blocks on a multiprocessor. */
 template <int M>
-constexpr int lines_for = M > 2 ? 4 : 8;
+constexpr int lines_for = M > 1 ? 4 : 8;
 
 /* How weights of one type meet x. x is f32 beside f32 and f16, whose products would suffer from less. */
 template <tsr_dtype T>

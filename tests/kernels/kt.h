@@ -258,7 +258,7 @@ typedef struct kt_table {
     char label[32]; /* "ref", "cpu-avx2" */
     const char *level;
     bool marshalled; /* by kt_marshalled */
-    bool device; /* CUDA, or its emulation */
+    bool device;     /* CUDA, or its emulation */
     tsr_ops ops;
 } kt_table;
 
