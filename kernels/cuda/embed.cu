@@ -1,4 +1,5 @@
 /* kernels/cuda/embed.cu: rows of the embedding table, with image rows in their places. */
+#include "kernels/cuda/linear.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace
@@ -27,7 +28,7 @@ struct embed_op {
             return;
         }
         const unsigned char *from =
-            (const unsigned char *)table.data + id * table.cols * cuda_bytes(table.type);
+            (const unsigned char *)table.data + id * cuda_weight_stride(table.cols) * cuda_bytes(table.type);
         octet o = cuda_load8(from, table.type, c, x.cols);
         if (table.scaled != TSR_SCALE_NONE) {
             float scale = table.scale[table.scaled == TSR_SCALE_ROW ? id : 0];
