@@ -172,10 +172,7 @@ size_t cuda_scan_prefill_work(const tsr_mixer *m, const tsr_step *step);
 void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m,
                        tsr_slots ssm, const tsr_step *step);
 
-/* The widths that the convolution is compiled for. */
-constexpr int cuda_max_conv_width = 8;
-
-/* Call f(constant of the width) for widths 1 to 8; other widths fail the queue. */
+/* Call f(constant of 4 or 8), whichever holds a convolution's width; wider ones fail the queue. */
 template <int width>
 struct conv_width_of {
     static constexpr int value = width;
@@ -183,19 +180,13 @@ struct conv_width_of {
 template <typename F>
 void cuda_by_conv_width(tsr_queue *q, const char *op, int64_t width, F f)
 {
-    switch (width) {
-    case 1: f(conv_width_of<1>()); break;
-    case 2: f(conv_width_of<2>()); break;
-    case 3: f(conv_width_of<3>()); break;
-    case 4: f(conv_width_of<4>()); break;
-    case 5: f(conv_width_of<5>()); break;
-    case 6: f(conv_width_of<6>()); break;
-    case 7: f(conv_width_of<7>()); break;
-    case 8: f(conv_width_of<8>()); break;
-    default:
-        tsr_queue_fail(q, TSR_E_UNSUPPORTED, "%s: CUDA convolves 1 to %d rows, not %lld", op,
-                       cuda_max_conv_width, (long long)width);
-    }
+    if (width <= 4)
+        f(conv_width_of<4>());
+    else if (width <= 8)
+        f(conv_width_of<8>());
+    else
+        tsr_queue_fail(q, TSR_E_UNSUPPORTED, "%s: CUDA convolves at most 8 rows, not %lld", op,
+                       (long long)width);
 }
 
 #endif

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# What the CUDA compiler says about our kernels: nothing spills, nothing needs a stack, and shared memory and
+# registers leave room for a block on every architecture we name.
+#
+#   tests/cuda_report.sh [-v] [FILE.cu...]
+#
+# -v prints registers and shared memory of every kernel. Without nvcc there is nothing to ask: exit 77.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null)
+[ -n "$nvcc" ] || { echo "nvcc is not here; nothing was asked of it"; exit 77; }
+verbose=no
+[ "${1-}" = -v ] && { verbose=yes; shift; }
+files=("$@")
+[ ${#files[@]} -gt 0 ] || files=(kernels/cuda/*.cu)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for file in "${files[@]}"; do
+    "$nvcc" -std=c++17 -I. -D_GNU_SOURCE -Xptxas -v -cubin -gencode=arch=compute_80,code=sm_80 \
+        "$file" -o "$work/a.cubin" >"$work/80" 2>&1 &&
+        "$nvcc" -std=c++17 -I. -D_GNU_SOURCE -Xptxas -v -cubin -gencode=arch=compute_89,code=sm_89 \
+            "$file" -o "$work/a.cubin" >"$work/89" 2>&1 &&
+        "$nvcc" -std=c++17 -I. -D_GNU_SOURCE -Xptxas -v -cubin -gencode=arch=compute_90a,code=sm_90a \
+            "$file" -o "$work/a.cubin" >"$work/90" 2>&1 ||
+        { cat "$work"/[89]0 "$work/89" 2>/dev/null; echo "$file does not compile"; exit 1; }
+    grep -h warning "$work/80" "$work/89" "$work/90" | sort -u
+    for arch in 80 89 90; do
+        sed "s|^|$file $arch |" "$work/$arch"
+    done
+done >"$work/all"
+
+# "Compiling entry function 'X'", then "N bytes stack frame, N bytes spill stores, ...", then "Used N registers ...".
+# A block of 8.9 may have 99 KiB of shared memory, those of 8.0 and 9.0 more; static memory alone is in the report.
+awk -v verbose="$verbose" '
+    / does not compile$/ { print; bad = 1 }
+    /warning/ { print; bad = 1 }
+    /Compiling entry function/ { name = $0; sub(/.*function ./, "", name); sub(/. for .*/, "", name) }
+    /bytes stack frame/ {
+        stack = $0; sub(/ bytes stack frame.*/, "", stack); sub(/.* /, "", stack)
+        spill = $0; sub(/.*frame, /, "", spill)
+        if (spill !~ /^0 bytes spill stores, 0 bytes spill loads/ || stack != 0) {
+            print $1 " sm_" $2 " " name ": " stack " bytes of stack, " spill; bad = 1
+        }
+    }
+    /Used [0-9]+ registers/ {
+        registers = $0; sub(/.*Used /, "", registers); sub(/ .*/, "", registers)
+        shared = 0
+        if ($0 ~ /bytes smem/) { shared = $0; sub(/ bytes smem.*/, "", shared); sub(/.* /, "", shared) }
+        if (shared > 48 * 1024) { print $1 " sm_" $2 " " name ": " shared " bytes of static shared memory"; bad = 1 }
+        if (verbose == "yes") printf "%-32s sm_%s %4d registers %6d bytes shared  %s\n", $1, $2, registers, shared, name
+        n++
+        if (registers + 0 > most) most = registers
+    }
+    END { printf "%d kernels, at most %d registers, %s\n", n, most, bad ? "FAILED" : "no spills"; exit bad }
+' "$work/all"
