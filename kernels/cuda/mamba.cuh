@@ -87,27 +87,18 @@ CUDA_INLINE head_step cuda_head_step(const mixer_shape &m, const tsr_view &dt, i
     return head_step{value, expf(value * m.a[head]), m.skip[head]};
 }
 
-/* h = decay h + dt x B', y = h C + skip x, for neighbouring heads of one group by all warps of a block.
- *
- * h [n][d_state] has the columns of all these heads and may be NULL: it was zero and is not kept; `fresh`: it
- * was zero. x and y have n elements, b and c d_state; column p is of head p / head_dim. A row of h has `lanes`
- * neighbouring lanes, each of `vectors` times four elements; eight vectors are on their way at once. */
+/* What a thread has of a state at a time: one row of h for `lanes` neighbouring lanes, each of `vectors` times
+ * four elements; eight vectors are on their way at once. */
 template <int lanes, int vectors>
-CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x, const float *b,
-                                 const float *c, const head_step *heads, int head_dim, int n, int d_state)
-{
-    constexpr int rows = cuda_warp / lanes, deep = 8 / vectors;
-    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp, n_warps = blockDim.x / cuda_warp;
-    int first = 4 * (lane % lanes);
-    bool whole = d_state % 4 == 0 && cuda_aligned(h, 16); /* true for NULL, which is not read */
-    float4 b4[vectors], c4[vectors];
-#pragma unroll
-    for (int v = 0; v < vectors; v++) {
-        b4[v] = cuda_load4(b, first + 4 * lanes * v, d_state, false);
-        c4[v] = cuda_load4(c, first + 4 * lanes * v, d_state, false);
-    }
-    for (int base = warp * rows * deep; base < n; base += n_warps * rows * deep) {
-        float4 old[deep][vectors];
+struct state_part {
+    static constexpr int rows = cuda_warp / lanes, deep = 8 / vectors, warp_rows = rows * deep;
+    float4 old[deep][vectors];
+
+    /* Rows base + ... of h [n][d_state]; zeros if `fresh`. */
+    __device__ __forceinline__ void load(const float *h, bool fresh, int base, int n, int d_state)
+    {
+        int lane = threadIdx.x % cuda_warp;
+        bool whole = d_state % 4 == 0 && cuda_aligned(h, 16);
 #pragma unroll
         for (int k = 0; k < deep; k++)
 #pragma unroll
@@ -115,16 +106,42 @@ CUDA_INLINE void cuda_state_step(float *h, bool fresh, float *y, const float *x,
                 int p = base + k * rows + lane / lanes;
                 old[k][v] = make_float4(0, 0, 0, 0);
                 if (!fresh && p < n)
-                    old[k][v] = cuda_load4(h + (int64_t)p * d_state, first + 4 * lanes * v, d_state, whole);
+                    old[k][v] =
+                        cuda_load4(h + (int64_t)p * d_state, 4 * (lane % lanes + lanes * v), d_state, whole);
             }
+    }
+};
+
+/* h = decay h + dt x B', y = h C + skip x, for neighbouring heads of one group by all warps of a block.
+ *
+ * h [n][d_state] has the columns of all these heads and may be NULL: it was zero and is not kept; `fresh`: it
+ * was zero. x and y have n elements, b and c d_state; column p is of head p / head_dim. `part` holds the rows
+ * from warp * warp_rows on: a caller who loads them early does other things while they travel. */
+template <int lanes, int vectors>
+CUDA_INLINE void cuda_state_step(state_part<lanes, vectors> &part, float *h, bool fresh, float *y,
+                                 const float *x, const float *b, const float *c, const head_step *heads,
+                                 int head_dim, int n, int d_state)
+{
+    using p_ = state_part<lanes, vectors>;
+    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp, n_warps = blockDim.x / cuda_warp;
+    int first = 4 * (lane % lanes);
+    bool whole = d_state % 4 == 0 && cuda_aligned(h, 16); /* true for NULL, which is not written */
+    float4 b4[vectors], c4[vectors];
 #pragma unroll
-        for (int k = 0; k < deep; k++) {
-            int p = base + k * rows + lane / lanes;
+    for (int v = 0; v < vectors; v++) {
+        b4[v] = cuda_load4(b, first + 4 * lanes * v, d_state, false);
+        c4[v] = cuda_load4(c, first + 4 * lanes * v, d_state, false);
+    }
+    for (int base = warp * p_::warp_rows; base < n; base += n_warps * p_::warp_rows) {
+        if (base != warp * p_::warp_rows) part.load(h, fresh, base, n, d_state);
+#pragma unroll
+        for (int k = 0; k < p_::deep; k++) {
+            int p = base + k * p_::rows + lane / lanes;
             head_step head = heads[p < n ? p / head_dim : 0];
             float at = p < n ? x[p] : 0, dtx = head.dt * at, sum = 0;
 #pragma unroll
             for (int v = 0; v < vectors; v++) {
-                float4 o = old[k][v];
+                float4 o = part.old[k][v];
                 o.x = head.decay * o.x + dtx * b4[v].x, o.y = head.decay * o.y + dtx * b4[v].y;
                 o.z = head.decay * o.z + dtx * b4[v].z, o.w = head.decay * o.w + dtx * b4[v].w;
                 sum += o.x * c4[v].x + o.y * c4[v].y + (o.z * c4[v].z + o.w * c4[v].w);

@@ -84,6 +84,12 @@ __global__ void __launch_bounds__(threads) mix_step_kernel(mix_args a)
     int64_t i = blockIdx.y, b = a.m.d + group * a.m.d_state, c = b + a.m.n_groups * a.m.d_state;
     mix_memory w = lay_out(memory, n, a.m.d_state);
 
+    int32_t slot = a.step.slot[i];
+    bool fresh = !cuda_continues(a.step, i);
+    float *h = slot < 0 ? nullptr : (float *)cuda_slot(a.s.ssm, slot) + (int64_t)first * a.m.d_state;
+    state_part<lanes, vectors> part; /* travels while the block convolves */
+    part.load(h, fresh, threadIdx.x / cuda_warp * part.warp_rows, n, a.m.d_state);
+
     for (int k = threadIdx.x; k < n; k += threads) w.x[k] = convolved(a, i, first + k);
     for (int k = threadIdx.x; k < 2 * a.m.d_state; k += threads)
         w.b[k] = convolved(a, i, k < a.m.d_state ? b + k : c + k - a.m.d_state); /* c lies behind b */
@@ -93,10 +99,7 @@ __global__ void __launch_bounds__(threads) mix_step_kernel(mix_args a)
         w.heads[k] = cuda_head_step(a.m, dt, i, first_head + k);
     __syncthreads();
 
-    int32_t slot = a.step.slot[i];
-    float *h = slot < 0 ? nullptr : (float *)cuda_slot(a.s.ssm, slot) + (int64_t)first * a.m.d_state;
-    cuda_state_step<lanes, vectors>(h, !cuda_continues(a.step, i), w.y, w.x, w.b, w.c, w.heads, a.m.head_dim,
-                                    n, a.m.d_state);
+    cuda_state_step(part, h, fresh, w.y, w.x, w.b, w.c, w.heads, a.m.head_dim, n, a.m.d_state);
     __syncthreads();
 
     const unsigned char *z = cuda_row(a.p, i);

@@ -45,16 +45,18 @@ __global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
     __shared__ head_step of_head;
     int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups);
     int64_t i = blockIdx.y;
-    const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state,
-                *c = b + a.m.n_groups * a.m.d_state;
-    if (threadIdx.x == 0) of_head = cuda_head_step(a.m, a.dt, i, head);
-    __syncthreads();
     int32_t slot = a.step.slot[i];
+    bool fresh = !cuda_continues(a.step, i);
     float *h =
         slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * a.m.head_dim * a.m.d_state;
-    cuda_state_step<lanes, vectors>(
-        h, !cuda_continues(a.step, i), (float *)cuda_row(a.y, i) + head * a.m.head_dim,
-        row + head * a.m.head_dim, b, c, &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
+    state_part<lanes, vectors> part;
+    part.load(h, fresh, threadIdx.x / cuda_warp * part.warp_rows, a.m.head_dim, a.m.d_state);
+    if (threadIdx.x == 0) of_head = cuda_head_step(a.m, a.dt, i, head);
+    __syncthreads();
+    const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state,
+                *c = b + a.m.n_groups * a.m.d_state;
+    cuda_state_step(part, h, fresh, (float *)cuda_row(a.y, i) + head * a.m.head_dim,
+                    row + head * a.m.head_dim, b, c, &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
 }
 
 /* ---------------------------------------------------------------- pieces -------------------------------- */
