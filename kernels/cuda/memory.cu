@@ -15,7 +15,8 @@ extern "C" {
 namespace
 {
 constexpr size_t kBufferBytes = (size_t)32 << 20;
-constexpr size_t kPieceBytes = (size_t)4 << 20;   /* of one copy: small beside a buffer, so that copies begin early */
+constexpr size_t kPieceBytes = (size_t)4
+                               << 20; /* of one copy: small beside a buffer, so that copies begin early */
 constexpr size_t kSliceBytes = (size_t)256 << 10; /* of one thread */
 
 struct device_facts {
@@ -65,8 +66,8 @@ tsr_status take(void **out, size_t bytes)
         cudaGetLastError();
         tsr_status st = room(&free_bytes, &all_bytes);
         return st ? st
-                  : tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes: %zu of %zu are free on %s", bytes, free_bytes,
-                             all_bytes, facts.about);
+                  : tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes: %zu of %zu are free on %s", bytes,
+                             free_bytes, all_bytes, facts.about);
     }
     if (error) return failed("taking memory", error);
     *out = block;
@@ -111,7 +112,8 @@ tsr_status open(tsr_queue *q)
     if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a queue");
     void *fault = NULL;
     cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
-    for (int i = 0; i < 2 && !error; i++) error = cudaEventCreateWithFlags(&s->left[i], cudaEventDisableTiming);
+    for (int i = 0; i < 2 && !error; i++)
+        error = cudaEventCreateWithFlags(&s->left[i], cudaEventDisableTiming);
     if (!error) error = cudaHostAlloc(&fault, sizeof *s->fault, cudaHostAllocMapped);
     if (error) {
         close_state(s);
@@ -237,9 +239,7 @@ void fill(tsr_queue *q, void *to, int byte, size_t bytes)
 /* ---------------------------------------------------------------- the device ---------------------------- */
 
 /* Asked for its attributes: whether this module has code that the device runs. */
-__global__ void probe_kernel()
-{
-}
+__global__ void probe_kernel() {}
 
 tsr_status check_code()
 {
@@ -254,8 +254,8 @@ tsr_status check_code()
 }
 } // namespace
 
-const tsr_memory cuda_memory = {
-    facts.about, take, give, take_pinned, give_pinned, room, open, close, upload, send, download, copy, fill, sync};
+const tsr_memory cuda_memory = {facts.about, take,   give, take_pinned, give_pinned, room, open,
+                                close,       upload, send, download,    copy,        fill, sync};
 
 tsr_status cuda_find_device(void)
 {
