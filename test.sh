@@ -50,6 +50,8 @@ build() {
 # tests PRESET [CTEST OPTION...]
 tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" "${@:2}"; }
 
+have_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; }
+
 # What reads foreign bytes, and what runs on several threads.
 parsers='^(fuzz_|unit_(json|safetensors|npy|map|hub|exif|images|tiles|tokenizer|pretokenize|chat)$|runtime_bad_input)'
 threads='^(unit_(base|resize)$|runtime_session)'
@@ -80,6 +82,9 @@ if [ $full = yes ]; then
     stage tests-portable tests portable -R '^kernels_|^model_'
     stage portable tests/portable.sh build/portable
     stage old-processor tests/westmere.sh build/release
+    if have_nvcc; then # three architectures; build/release has the module for one
+        stage build-cuda build cuda -DTESSERA_KERNELS_ONLY=ON "-DTESSERA_CUDA_ARCHITECTURES=80-real;89-real;90a-real"
+    fi
     stage build-fuzz build fuzz
     stage fuzz-corpora tests/fuzz/corpora.sh build/fuzz
     stage transformers tests/transformers.sh build/release # skipped where there is no Python with transformers

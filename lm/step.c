@@ -253,11 +253,10 @@ tsr_status tsr_stepper_fill(tsr_stepper *b, const tsr_step_item *items, int64_t 
 
 void tsr_stepper_fetch(tsr_stepper *b)
 {
-    size_t bytes = (size_t)b->extent.logits * sizeof(float);
-    tsr_queue *q = tsr_state_queue(b->state);
+    const char *end = (const char *)(b->here.out_logprobs + b->extent.logits);
     if (!memory_of(b)) return;
-    tsr_memory_download(q, b->here.out_ids, b->there.out_ids, bytes);
-    tsr_memory_download(q, b->here.out_logprobs, b->there.out_logprobs, bytes);
+    tsr_memory_download(tsr_state_queue(b->state), b->here.out_ids, b->there.out_ids,
+                        (size_t)(end - (const char *)b->here.out_ids));
 }
 
 int32_t tsr_stepper_id(const tsr_stepper *b, int64_t i)

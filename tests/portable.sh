@@ -10,6 +10,7 @@ complain() { echo "$1"; bad=1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cp "$build/apps/tessera" "$build"/apps/libcjson.so.* "$folder/"
+[ ! -e "$build/apps/tessera-cuda.so" ] || cp "$build/apps/tessera-cuda.so" "$folder/"
 
 needed=$(ldd "$folder/tessera" | awk '{ print $1, $3 }')
 echo "$needed"
@@ -21,6 +22,9 @@ while read -r name path; do
     esac
 done <<<"$needed"
 
+if [ -e "$folder/tessera-cuda.so" ]; then
+    readelf -d "$folder/tessera-cuda.so" | grep NEEDED | grep -vE 'lib(c|m|dl|pthread|rt)\.so|ld-linux' && complain "the CUDA module needs more than the C library"
+fi
 readelf -S "$folder/tessera" | grep -q '\.symtab' && complain "the program is not stripped"
 bytes=$(du -cb "$folder"/* | tail -n 1 | cut -f 1)
 echo "$bytes bytes"

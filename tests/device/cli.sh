@@ -38,4 +38,15 @@ for reason in "FAR_DEVICES=0|finds no GPU" "FAR_DRIVER_ERROR=999|an error of the
     falls_back "${reason%%|*}"
 done
 refused "GiB for weights" FAR_LIMIT=20000
+
+# A kernel that ruins the device: one message and the end; with TSR_SYNC=1 it names the op.
+ruined() { # SETTING...
+    code=0; env FAR_FAULT=gated_norm "$@" timeout 60 "$tessera" caption --quiet --backend cuda -m $words "$picture" \
+        >"$tmp/out" 2>"$tmp/err" || code=$?
+    gives 1; one_message
+    [ "$(grep -c . "$tmp/err")" = 1 ] || complain "more than one line"
+}
+ruined A=1; warns "an illegal address"
+grep -q gated_norm "$tmp/err" && complain "an op is named that nobody waited for"
+ruined TSR_SYNC=1; warns "gated_norm: far memory: an illegal address"
 finish

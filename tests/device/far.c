@@ -29,7 +29,9 @@ typedef struct stream {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *blocks;
-static int inside; /* ops and copies that run */
+static int inside;         /* ops and copies that run */
+static const char *faulty; /* op */
+static bool lost;
 static size_t limit = (size_t)4 << 30, taken;
 static tsr_status (*report_v)(tsr_status, const char *, va_list) = tsr_fail_v;
 
@@ -51,6 +53,11 @@ void far_limit(size_t bytes)
 void far_report(tsr_status (*fail_v)(tsr_status code, const char *format, va_list args))
 {
     report_v = fail_v;
+}
+
+void far_fault(const char *op)
+{
+    faulty = op;
 }
 
 int64_t far_blocks(void)
@@ -189,6 +196,7 @@ static void run_copies(tsr_queue *q, bool arrive)
 static void far_sync(tsr_queue *q)
 {
     run_copies(q, true);
+    if (lost) tsr_queue_fail(q, TSR_E_DEVICE, "far memory: an illegal address was used");
 }
 
 static void far_close(tsr_queue *q)
@@ -344,7 +352,8 @@ static void enter(tsr_queue *q, const char *op)
 
 static void leave(tsr_queue *q, const char *op)
 {
-    (void)q, (void)op;
+    (void)q;
+    lost = lost || (faulty && !strcmp(op, faulty));
     close_fence();
 }
 
