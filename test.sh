@@ -53,7 +53,7 @@ tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$
 have_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; }
 
 # What reads foreign bytes, and what runs on several threads.
-parsers='^(fuzz_|unit_(json|safetensors|npy|map|hub|exif|images|tiles|tokenizer|pretokenize|chat)$|runtime_bad_input)'
+parsers='^(fuzz_|kernels_emulated$|unit_(json|safetensors|npy|map|hub|exif|images|tiles|tokenizer|pretokenize|chat)$|runtime_bad_input)'
 threads='^(unit_(base|resize)$|runtime_session)'
 
 # shellcheck disable=SC2086
@@ -72,6 +72,9 @@ if [ $full = yes ]; then
     need_packages $FULL_PACKAGES || exit 1
     stage links tests/links.sh
     stage tests-asan-all tests asan -E "$parsers"
+    stage emulated build/release/tests/kernels/kernels --level emulated
+    stage emulated-asan build/asan/tests/kernels/kernels --level emulated --seeds 25
+    command -v nvcc >/dev/null && stage cuda-report tests/cuda_report.sh
     stage every-allocation build/asan/tests/runtime/test_runtime_allocation all
     stage build-clang build clang
     stage tests-clang tests clang

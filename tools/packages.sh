@@ -5,7 +5,7 @@
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libpng-dev libcjson-dev
                 libpcre2-dev libstb-dev libdnnl-dev"
-TEST_PACKAGES="libcmocka-dev git jq"
+TEST_PACKAGES="libcmocka-dev g++ git jq"
 FULL_PACKAGES="clang libclang-rt-dev|libclang-rt-14-dev llvm qemu-user"
 
 is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'; }

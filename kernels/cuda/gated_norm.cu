@@ -6,8 +6,9 @@ namespace
 {
 
 /* Each block takes n_groups groups of a row; the inverse rms of each stays in shared memory. */
-__global__ void gated_norm_kernel(tsr_view y, tsr_view x, tsr_view z, const float *weight, int64_t width,
-                                  float eps, int n_groups)
+__global__ void __launch_bounds__(1024)
+    gated_norm_kernel(tsr_view y, tsr_view x, tsr_view z, const float *weight, int64_t width, float eps,
+                      int n_groups)
 {
     __shared__ float scratch[cuda_warp];
     CUDA_DYNAMIC_SHARED(memory);

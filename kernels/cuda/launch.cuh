@@ -17,7 +17,8 @@ extern "C" {
 /* The stream of a queue. */
 cudaStream_t cuda_stream(tsr_queue *q);
 
-/* What to know of the queue's device: compute capability times 10 (90 for Hopper) and multiprocessors. */
+/* Compute capability times 10 that the module's code runs with: the device's, or less where it was compiled from
+ * PTX for an older one (80 on Hopper then, and no clusters). Multiprocessors of the device. */
 int cuda_capability(const tsr_queue *q);
 int cuda_processors(const tsr_queue *q);
 

@@ -4,7 +4,7 @@
 namespace
 {
 
-__global__ void norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
+__global__ void __launch_bounds__(1024) norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
 {
     __shared__ float scratch[cuda_warp];
     int64_t r = blockIdx.x, d = x.cols;

@@ -138,7 +138,8 @@ __global__ void prepare_kernel(scan_args a)
 
 constexpr int tile_i = 128, tile_p = 64, slab = 16, pad = 4;
 
-struct tile_memory {
+struct __align__(16) tile_memory
+{
     float a[slab][tile_i + pad], b[slab][tile_p + pad];
 };
 

@@ -1,10 +1,15 @@
 # The .cu files of kernels/cuda as C++ for the host, where there is a C++ compiler. Nothing of the C++ library is
-# linked.
+# linked. ThreadSanitizer does not know our fibres, and there is one thread.
 include(CheckLanguage)
-check_language(CXX)
+if(NOT TESSERA_SANITIZE MATCHES thread)
+  check_language(CXX)
+endif()
 if(CMAKE_CXX_COMPILER)
   enable_language(CXX)
   set(TSR_EMULATION ON)
+  if(TESSERA_SANITIZE AND NOT CMAKE_CXX_COMPILER_ID STREQUAL CMAKE_C_COMPILER_ID)
+    set(TSR_EMULATION OFF) # each compiler's sanitizers have a run-time library of their own
+  endif()
 endif()
 
 set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm conv
