@@ -10,8 +10,10 @@
  *   outputs     y_i = exp(s_i) (C_i H') + sum over j <= i of G_ij exp(s_i - s_j) dt_j x_j + skip x_i
  *
  * All but carry run for all pieces at once. The exponents are differences, never above 0 because a < 0 and
- * dt >= 0; the mask is a choice, not a product. Pieces are cut by position, so that a row's result does not
- * depend on where its prompt was cut into steps at such places. Source: arXiv:2405.21060, section 6.
+ * dt >= 0; the mask is a choice, not a product. The sums s are taken in double and kept as two floats each: they
+ * reach hundreds where one step forgets everything, and the difference of neighbours must not have their rounding.
+ * Pieces are cut by position, so that a row's result does not depend on where its prompt was cut into steps at such
+ * places. Source: arXiv:2405.21060, section 6.
  */
 #include "kernels/cuda/mamba.cuh"
 
@@ -27,7 +29,7 @@ struct scan_args {
     tsr_step step;
     float *products; /* [place][group][j][i], transposed */
     float *dts;      /* [place][head][row]; 0 behind the last row */
-    float *sums;     /* [place][head][row]; the last one is repeated */
+    float2 *sums;    /* [place][head][row], of dt a: rounded, and the rest; the last one is repeated */
     float *states;   /* [place][head][head_dim][d_state] */
 };
 
@@ -106,11 +108,12 @@ constexpr int prepare_rows = 16, prepare_parts = piece_rows / prepare_rows;
 /* Grid: pieces, 32 heads each, sequences. A thread has 16 rows of one head. */
 __global__ void prepare_kernel(scan_args a)
 {
-    __shared__ float totals[prepare_parts][cuda_warp];
+    __shared__ double totals[prepare_parts][cuda_warp];
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     if (at.n == 0) return;
     int head = blockIdx.y * cuda_warp + threadIdx.x, part = threadIdx.y;
-    float dts[prepare_rows], sum = 0;
+    float dts[prepare_rows];
+    double sum = 0;
 #pragma unroll
     for (int k = 0; k < prepare_rows; k++) {
         int i = part * prepare_rows + k;
@@ -122,16 +125,23 @@ __global__ void prepare_kernel(scan_args a)
     totals[part][threadIdx.x] = sum;
     __syncthreads();
     if (head >= a.m.n_heads) return;
-    float before = 0;
+    double before = 0;
     for (int k = 0; k < part; k++) before += totals[k][threadIdx.x];
     int64_t to = (at.place * a.m.n_heads + head) * piece_rows + part * prepare_rows;
-    float rate = a.m.a[head];
+    double rate = a.m.a[head];
 #pragma unroll
     for (int k = 0; k < prepare_rows; k++) {
         before += dts[k];
         a.dts[to + k] = dts[k];
-        a.sums[to + k] = before * rate;
+        double s = before * rate;
+        a.sums[to + k] = make_float2((float)s, (float)(s - (double)(float)s));
     }
+}
+
+/* s_i - s_j */
+CUDA_INLINE float between(float2 i, float2 j)
+{
+    return (i.x - j.x) + (i.y - j.y);
 }
 
 /* ---------------------------------------------------------------- products of tiles --------------------- */
@@ -243,7 +253,7 @@ __global__ void __launch_bounds__(threads) states_kernel(scan_args a)
     head_tile h = head_tile_of(a.m, blockIdx.y, (a.m.d_state + tile_i - 1) / tile_i);
     int64_t per_head = (at.place * a.m.n_heads + h.head) * piece_rows;
     for (int j = threadIdx.x; j < at.n; j += threads)
-        weight[j] = expf(a.sums[per_head + at.n - 1] - a.sums[per_head + j]) * a.dts[per_head + j];
+        weight[j] = expf(between(a.sums[per_head + at.n - 1], a.sums[per_head + j])) * a.dts[per_head + j];
     __syncthreads();
 
     int64_t b = a.m.d + h.group * a.m.d_state + h.n, x = h.head * a.m.head_dim + h.p;
@@ -280,12 +290,12 @@ __global__ void carry_kernel(scan_args a)
 
     int64_t place = first_place(a, i), stride = (int64_t)a.m.n_heads * size;
     float *piece = a.states + place * stride + (int64_t)head * size;
-    const float *sum = a.sums + (place * a.m.n_heads + head) * piece_rows + piece_rows - 1;
+    const float2 *sum = a.sums + (place * a.m.n_heads + head) * piece_rows + piece_rows - 1;
     float4 next = cuda_load4(piece, at, size, whole);
     for (int64_t k = 0; k < count; k++, piece += stride, sum += a.m.n_heads * piece_rows) {
         float4 own = next;
         if (k + 1 < count) next = cuda_load4(piece + stride, at, size, whole); /* under way during this one */
-        float decay = expf(*sum);
+        float decay = expf(sum->x);
         cuda_store4(piece, at, size, whole, h);
         h.x = decay * h.x + own.x, h.y = decay * h.y + own.y;
         h.z = decay * h.z + own.z, h.w = decay * h.w + own.w;
@@ -299,7 +309,8 @@ __global__ void carry_kernel(scan_args a)
 __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
 {
     __shared__ tile_memory s;
-    __shared__ float dt[piece_rows], sum[piece_rows];
+    __shared__ float dt[piece_rows];
+    __shared__ float2 sum[piece_rows];
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     if (at.n == 0) return;
     head_tile h = head_tile_of(a.m, blockIdx.y, 1);
@@ -318,7 +329,7 @@ __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
         [&](int n, int p) { return h.p + p < a.m.head_dim ? state[p * a.m.d_state + n] : 0; });
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-        float rise = expf(sum[tile::row(i)]);
+        float rise = expf(sum[tile::row(i)].x);
 #pragma unroll
         for (int p = 0; p < 4; p++) t.sum[i][p] *= rise;
     }
@@ -326,7 +337,8 @@ __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
     add_product<false, false>(
         t, s, at.n,
         [&](int j, int i) {
-            return j <= i && i < at.n ? products[j * piece_rows + i] * expf(sum[i] - sum[j]) * dt[j] : 0;
+            return j <= i && i < at.n ? products[j * piece_rows + i] * expf(between(sum[i], sum[j])) * dt[j]
+                                      : 0;
         },
         [&](int j, int p) { return h.p + p < a.m.head_dim ? xbc_row(a, at.row + j)[x + p] : 0; });
 
@@ -377,7 +389,7 @@ size_t cuda_scan_prefill_work(const tsr_mixer *m, const tsr_step *step)
 {
     size_t state = tsr_mul((size_t)tsr_mixer_d(m), (size_t)m->d_state);
     size_t each = tsr_add(tsr_mul((size_t)m->n_groups, piece_rows * piece_rows),
-                          tsr_add(tsr_mul((size_t)m->n_heads, 2 * piece_rows), state));
+                          tsr_add(tsr_mul((size_t)m->n_heads, 3 * piece_rows), state));
     return tsr_mul(places(m, step), tsr_mul(each, sizeof(float)));
 }
 
@@ -390,8 +402,8 @@ void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_v
     int64_t n_places = (int64_t)places(m, step), longest = (step->max_new / m->chunk + 2) * a.m.pieces;
     a.products = (float *)work;
     a.dts = a.products + n_places * m->n_groups * piece_rows * piece_rows;
-    a.sums = a.dts + n_places * m->n_heads * piece_rows;
-    a.states = a.sums + n_places * m->n_heads * piece_rows;
+    a.sums = (float2 *)(a.dts + n_places * m->n_heads * piece_rows);
+    a.states = (float *)(a.sums + n_places * m->n_heads * piece_rows);
 
     int64_t p_tiles = cuda_blocks(m->head_dim, tile_p), n_tiles = cuda_blocks(m->d_state, tile_i);
     cuda_launch(q, "scan", prepare_kernel, cuda_grid(longest, cuda_blocks(m->n_heads, cuda_warp), n_seqs),
