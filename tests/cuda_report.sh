@@ -50,7 +50,7 @@ awk -v verbose="$verbose" '
         if (shared > 48 * 1024) { print $1 " sm_" $2 " " name ": " shared " bytes of static shared memory"; bad = 1 }
         if (verbose == "yes") printf "%-32s sm_%s %4d registers %6d bytes shared  %s\n", $1, $2, registers, shared, name
         n++
-        if (registers + 0 > most) most = registers
+        if (registers + 0 > most + 0) most = registers
     }
     END { printf "%d kernels, at most %d registers, %s\n", n, most, bad ? "FAILED" : "no spills"; exit bad }
 ' "$work/all"

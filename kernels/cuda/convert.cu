@@ -4,7 +4,7 @@
 namespace
 {
 
-__global__ void __launch_bounds__(1024) convert_kernel(tsr_view y, tsr_view x)
+__global__ void __launch_bounds__(cuda_row_threads_most) convert_kernel(tsr_view y, tsr_view x)
 {
     __shared__ float scratch[cuda_warp];
     int64_t r = blockIdx.x;

@@ -6,7 +6,7 @@ namespace
 {
 
 /* Each block takes n_groups groups of a row; the inverse rms of each stays in shared memory. */
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(cuda_row_threads_most)
     gated_norm_kernel(tsr_view y, tsr_view x, tsr_view z, const float *weight, int64_t width, float eps,
                       int n_groups)
 {

@@ -90,7 +90,9 @@ __global__ void __launch_bounds__(threads) mix_step_kernel(mix_args a)
     state_part<lanes, vectors> part; /* travels while the block convolves */
     part.load(h, fresh, threadIdx.x / cuda_warp * part.warp_rows, n, a.m.d_state);
 
+#pragma unroll 1 /* registers hold the state */
     for (int k = threadIdx.x; k < n; k += threads) w.x[k] = convolved(a, i, first + k);
+#pragma unroll 1
     for (int k = threadIdx.x; k < 2 * a.m.d_state; k += threads)
         w.b[k] = convolved(a, i, k < a.m.d_state ? b + k : c + k - a.m.d_state); /* c lies behind b */
     tsr_view dt = a.p;

@@ -4,13 +4,14 @@
 namespace
 {
 
-__global__ void __launch_bounds__(1024) norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
+__global__ void __launch_bounds__(cuda_row_threads_most)
+    norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
 {
     __shared__ float scratch[cuda_warp];
     int64_t r = blockIdx.x, d = x.cols;
     int64_t first = 8 * (int64_t)threadIdx.x, step = 8 * (int64_t)blockDim.x;
     const unsigned char *row = cuda_row(x, r);
-    const octet kept = cuda_load8(row, x.type, first, d); /* rows of up to 8192 are read once */
+    const octet kept = cuda_load8(row, x.type, first, d); /* rows of up to 4096 are read once */
     auto x8 = [&](int64_t c) { return c == first ? kept : cuda_load8(row, x.type, c, d); };
 
     float mean = 0;

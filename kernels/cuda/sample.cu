@@ -16,7 +16,7 @@ namespace
 {
 
 constexpr int slice_threads = 256, slice = 16 * slice_threads; /* ids of one block of the second kernel */
-constexpr int row_threads = 1024, row_warps = row_threads / cuda_warp;
+constexpr int row_threads = 512, row_warps = row_threads / cuda_warp;
 constexpr int bins = 256;
 
 /* What the second kernel leaves of a slice. */
@@ -367,7 +367,7 @@ CUDA_INLINE int32_t draw(row_memory *w, const logit_row &r, const cut &c, double
 }
 
 /* One block per row. */
-__global__ void __launch_bounds__(row_threads) row_kernel(sample_args a)
+__global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
 {
     CUDA_DYNAMIC_SHARED(memory);
     row_memory *w = (row_memory *)memory;

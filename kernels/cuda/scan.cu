@@ -210,18 +210,19 @@ CUDA_INLINE void add_product(tile &t, tile_memory &s, int depth, A a, B b)
 /* ---------------------------------------------------------------- products, states ---------------------- */
 
 /* Grid: pieces, groups times halves of a piece's j, sequences. */
-__global__ void __launch_bounds__(threads) products_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) products_kernel(scan_args a)
 {
     __shared__ tile_memory s;
     constexpr int halves = piece_rows / tile_p;
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     int group = blockIdx.y / halves, first = blockIdx.y % halves * tile_p;
     if (first >= at.n) return;
-    int64_t b = a.m.d + group * a.m.d_state, c = b + a.m.n_groups * a.m.d_state;
+    int b = a.m.d + group * a.m.d_state, c = b + a.m.n_groups * a.m.d_state, stride = (int)a.xbc.stride;
+    const float *rows = xbc_row(a, at.row); /* 32 bits reach over a piece */
     tile t = {};
     add_product<true, true>(
-        t, s, a.m.d_state, [&](int k, int i) { return i < at.n ? xbc_row(a, at.row + i)[c + k] : 0; },
-        [&](int k, int j) { return first + j < at.n ? xbc_row(a, at.row + first + j)[b + k] : 0; });
+        t, s, a.m.d_state, [&](int k, int i) { return i < at.n ? rows[i * stride + c + k] : 0; },
+        [&](int k, int j) { return first + j < at.n ? rows[(first + j) * stride + b + k] : 0; });
     float *to = a.products + (at.place * a.m.n_groups + group) * piece_rows * piece_rows;
 #pragma unroll
     for (int j = 0; j < 4; j++)
@@ -244,7 +245,7 @@ CUDA_INLINE head_tile head_tile_of(const mixer_shape &m, int block, int n_tiles)
 }
 
 /* Grid: pieces, heads times tiles of p and of n, sequences. */
-__global__ void __launch_bounds__(threads) states_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) states_kernel(scan_args a)
 {
     __shared__ tile_memory s;
     __shared__ float weight[piece_rows];
@@ -256,11 +257,12 @@ __global__ void __launch_bounds__(threads) states_kernel(scan_args a)
         weight[j] = expf(between(a.sums[per_head + at.n - 1], a.sums[per_head + j])) * a.dts[per_head + j];
     __syncthreads();
 
-    int64_t b = a.m.d + h.group * a.m.d_state + h.n, x = h.head * a.m.head_dim + h.p;
+    int b = a.m.d + h.group * a.m.d_state + h.n, x = h.head * a.m.head_dim + h.p, stride = (int)a.xbc.stride;
+    const float *rows = xbc_row(a, at.row);
     tile t = {};
     add_product<false, false>(
-        t, s, at.n, [&](int j, int n) { return h.n + n < a.m.d_state ? xbc_row(a, at.row + j)[b + n] : 0; },
-        [&](int j, int p) { return h.p + p < a.m.head_dim ? xbc_row(a, at.row + j)[x + p] * weight[j] : 0; });
+        t, s, at.n, [&](int j, int n) { return h.n + n < a.m.d_state ? rows[j * stride + b + n] : 0; },
+        [&](int j, int p) { return h.p + p < a.m.head_dim ? rows[j * stride + x + p] * weight[j] : 0; });
     float *to = a.states + (at.place * a.m.n_heads + h.head) * a.m.head_dim * a.m.d_state;
     bool whole = a.m.d_state % 4 == 0;
 #pragma unroll
@@ -306,7 +308,7 @@ __global__ void carry_kernel(scan_args a)
 /* ---------------------------------------------------------------- outputs ------------------------------- */
 
 /* Grid: pieces, heads times tiles of p, sequences. */
-__global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) outputs_kernel(scan_args a)
 {
     __shared__ tile_memory s;
     __shared__ float dt[piece_rows];
@@ -321,11 +323,13 @@ __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
     }
     __syncthreads();
 
-    int64_t c = a.m.d + (a.m.n_groups + h.group) * a.m.d_state, x = h.head * a.m.head_dim + h.p;
+    int c = a.m.d + (a.m.n_groups + h.group) * a.m.d_state, x = h.head * a.m.head_dim + h.p;
+    int stride = (int)a.xbc.stride;
+    const float *rows = xbc_row(a, at.row);
     const float *state = a.states + ((at.place * a.m.n_heads + h.head) * a.m.head_dim + h.p) * a.m.d_state;
     tile t = {};
     add_product<true, true>(
-        t, s, a.m.d_state, [&](int n, int i) { return i < at.n ? xbc_row(a, at.row + i)[c + n] : 0; },
+        t, s, a.m.d_state, [&](int n, int i) { return i < at.n ? rows[i * stride + c + n] : 0; },
         [&](int n, int p) { return h.p + p < a.m.head_dim ? state[p * a.m.d_state + n] : 0; });
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -340,14 +344,14 @@ __global__ void __launch_bounds__(threads) outputs_kernel(scan_args a)
             return j <= i && i < at.n ? products[j * piece_rows + i] * expf(between(sum[i], sum[j])) * dt[j]
                                       : 0;
         },
-        [&](int j, int p) { return h.p + p < a.m.head_dim ? xbc_row(a, at.row + j)[x + p] : 0; });
+        [&](int j, int p) { return h.p + p < a.m.head_dim ? rows[j * stride + x + p] : 0; });
 
     float skip = a.m.skip[h.head];
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         if (tile::row(i) >= at.n) continue;
         int64_t row = at.row + tile::row(i);
-        const float *from = xbc_row(a, row) + x;
+        const float *from = rows + tile::row(i) * stride + x;
         float *to = (float *)cuda_row(a.y, row) + x;
 #pragma unroll
         for (int p = 0; p < 4; p++) {

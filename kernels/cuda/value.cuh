@@ -323,11 +323,13 @@ CUDA_INLINE void cuda_put_row(const tsr_view &y, int64_t r, int64_t begin, int64
     for (int64_t c = first; c < end; c += step) cuda_quantise8(row, c, end, value8(c), scale);
 }
 
-/* Threads for a row of so many columns: one per eight, whole warps, at most 1024. */
+/* Threads for a row of so many columns: one per eight, whole warps, at most cuda_row_threads_most. */
+constexpr int cuda_row_threads_most = 512;
+
 static inline unsigned cuda_row_threads(int64_t cols)
 {
-    int64_t warps = cuda_blocks(cols, 8 * cuda_warp);
-    return (unsigned)(cuda_warp * (warps < 1 ? 1 : warps > 32 ? 32 : warps));
+    int64_t warps = cuda_blocks(cols, 8 * cuda_warp), most = cuda_row_threads_most / cuda_warp;
+    return (unsigned)(cuda_warp * (warps < 1 ? 1 : warps > most ? most : warps));
 }
 
 #endif
