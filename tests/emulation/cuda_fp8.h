@@ -25,7 +25,8 @@ struct __half2_raw {
 };
 static inline __half2_raw __nv_cvt_fp8x2_to_halfraw2(__nv_fp8x2_storage_t codes, __nv_fp8_interpretation_t)
 {
-    return {tsr_to_f16(tsr_from_fp8((unsigned char)codes)), tsr_to_f16(tsr_from_fp8((unsigned char)(codes >> 8)))};
+    return {tsr_to_f16(tsr_from_fp8((unsigned char)codes)),
+            tsr_to_f16(tsr_from_fp8((unsigned char)(codes >> 8)))};
 }
 
 #endif
