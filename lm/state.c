@@ -98,9 +98,10 @@ tsr_status tsr_state_open(tsr_state **out, tsr_queue *q, const tsr_lm_config *c,
     if (!st) st = tsr_memory_take(&lists, NULL, list_bytes);
     s->lists = (tsr_arena){.base = lists, .capacity = list_bytes};
     if (st) {
+        st = tsr_wrap(st, "%zu bytes of state: %" PRId64 " slots of %zu and %" PRId64 " pages of %zu",
+                      s->sizes.total, o.n_slots, s->sizes.slot_bytes, o.n_pages, s->sizes.page_bytes);
         tsr_state_close(s);
-        return tsr_wrap(st, "%zu bytes of state: %" PRId64 " slots of %zu and %" PRId64 " pages of %zu",
-                        s->sizes.total, o.n_slots, s->sizes.slot_bytes, o.n_pages, s->sizes.page_bytes);
+        return st;
     }
     lay_out(s);
     assert(tsr_arena_fits(&s->mem) && tsr_arena_fits(&s->lists));
