@@ -96,7 +96,7 @@ static tsr_status find_module(char path[PATH_MAX])
 static tsr_status check_slots(const tsr_ops *ops, const char *path)
 {
     const char *slots = (const char *)&ops->norm;
-    static const tsr_norm_fn *none;
+    static tsr_norm_fn *const none;
     char missing[256] = "";
     size_t at = 0;
     for (int op = 0; op < TSR_OP_MAMBA_MIX; op++)

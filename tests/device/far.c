@@ -33,26 +33,10 @@ static int inside;         /* ops and copies that run */
 static const char *faulty; /* op */
 static bool lost;
 static size_t limit = (size_t)4 << 30, taken;
-static tsr_status (*report_v)(tsr_status, const char *, va_list) = tsr_fail_v;
-
-static tsr_status report(tsr_status code, const char *format, ...) TSR_PRINTF(2, 3);
-static tsr_status report(tsr_status code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)report_v(code, format, args);
-    va_end(args);
-    return code;
-}
 
 void far_limit(size_t bytes)
 {
     limit = bytes ? bytes : (size_t)4 << 30;
-}
-
-void far_report(tsr_status (*fail_v)(tsr_status code, const char *format, va_list args))
-{
-    report_v = fail_v;
 }
 
 void far_fault(const char *op)
@@ -113,15 +97,15 @@ static tsr_status far_take(void **out, size_t bytes)
 {
     size_t page = 4096, mapped = (bytes + page) / page * page;
     if (mapped > limit - taken)
-        return report(TSR_E_NOMEM, "far memory: %zu bytes are wanted, %zu of %zu are free", bytes,
-                      limit - taken, limit);
+        return tsr_fail(TSR_E_NOMEM, "far memory: %zu bytes are wanted, %zu of %zu are free", bytes,
+                        limit - taken, limit);
     block *b = malloc(sizeof *b);
-    if (!b) return report(TSR_E_NOMEM, "no memory for a block");
+    if (!b) return tsr_fail(TSR_E_NOMEM, "no memory for a block");
     b->bytes = mapped;
     b->data = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b->data == MAP_FAILED) {
         free(b);
-        return report(TSR_E_NOMEM, "no memory for %zu bytes", bytes);
+        return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes", bytes);
     }
     memset(b->data, 0xff, mapped);
     pthread_mutex_lock(&lock);
@@ -152,7 +136,7 @@ static void far_give(void *data)
 static tsr_status far_take_pinned(void **out, size_t bytes)
 {
     *out = malloc(bytes + 1);
-    return *out ? TSR_OK : report(TSR_E_NOMEM, "no memory for %zu pinned bytes", bytes);
+    return *out ? TSR_OK : tsr_fail(TSR_E_NOMEM, "no memory for %zu pinned bytes", bytes);
 }
 
 static tsr_status far_room(size_t *free_bytes, size_t *all_bytes)
@@ -167,7 +151,7 @@ static tsr_status far_room(size_t *free_bytes, size_t *all_bytes)
 static tsr_status far_open(tsr_queue *q)
 {
     stream *s = calloc(1, sizeof *s);
-    if (!s) return report(TSR_E_NOMEM, "no memory for a stream");
+    if (!s) return tsr_fail(TSR_E_NOMEM, "no memory for a stream");
     s->last = &s->first;
     q->stream = s;
     return TSR_OK;

@@ -18,9 +18,6 @@ void far_limit(size_t bytes);
 /* A kernel of this op ruins the device the first time it runs, as a sync finds out; NULL: none does. */
 void far_fault(const char *op);
 
-/* How take() and friends report; tsr_fail_v unless the table is in a module. */
-void far_report(tsr_status (*fail_v)(tsr_status code, const char *format, va_list args));
-
 /* Blocks that were taken and not given back. */
 int64_t far_blocks(void);
 

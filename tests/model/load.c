@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "edit.h"
+#include "tests/device/far.h"
 #include "vision/position.h"
 
 /* ---------------------------------------------------------------- what is refused ----------------------- */
@@ -291,6 +292,7 @@ static void dry_is_exact(void **state)
                 tsr_lm_close(dry);
             }
             model_close(&m);
+            assert_int_equal(far_blocks(), 0); /* a device's memory is given back */
         }
 }
 
