@@ -21,25 +21,41 @@ static bool is_model(const char *path)
     return length < PATH_MAX && !stat(config, &info);
 }
 
-const char *model_path(const options *o)
+/* `name` beside an installed program, or beside a program in the build tree. */
+static const char *find_data(char found[PATH_MAX], const char *name, bool (*is_there)(const char *path))
 {
-    if (o->model) return o->model;
-    /* Beside an installed program, and beside a program in the build tree. */
-    static const char *const places[] = {"../share/tessera/default-model", "assets/default-model",
-                                         "../../../assets/default-model"};
-    static char found[PATH_MAX];
+    static const char *const places[] = {"../share/tessera", "assets", "../../../assets"};
     char path[PATH_MAX], program[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length > 0) {
-        program[length] = '\0';
-        *strrchr(program, '/') = '\0';
-        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-            int used = snprintf(path, sizeof path, "%s/%s", program, places[i]);
-            if (used < PATH_MAX && is_model(path) && realpath(path, found)) return found;
-        }
+    if (length <= 0) return NULL;
+    program[length] = '\0';
+    *strrchr(program, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        int used = snprintf(path, sizeof path, "%s/%s/%s", program, places[i], name);
+        if (used < PATH_MAX && is_there(path) && realpath(path, found)) return found;
     }
-    complain("no default model stands beside the program; name a checkpoint with -m");
     return NULL;
+}
+
+const char *model_path(const options *o)
+{
+    static char found[PATH_MAX];
+    if (o->model) return o->model;
+    const char *path = find_data(found, "default-model", is_model);
+    if (!path) complain("no default model stands beside the program; name a checkpoint with -m");
+    return path;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
+const char *samples_path(void)
+{
+    static char found[PATH_MAX];
+    return find_data(found, "samples", is_folder);
 }
 
 int report(tsr_status status)

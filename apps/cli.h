@@ -22,6 +22,9 @@ typedef struct options {
     const char *prompt, *system, *prompt_file;
     const char *sampling, *think;
     const char *out, *ids, *synthetic;
+    tsr_quantize_opts quantize;
+    const char *attention;
+    double max_shard_gib;
     int64_t n_predict;
     double temp, top_p, min_p, repeat_penalty;
     int64_t top_k, seed;
@@ -58,7 +61,8 @@ enum {
     G_BENCH = 512,
     G_INFO = 1024,
     G_JSON = 2048,
-    G_DIALOGUE = 4096
+    G_DIALOGUE = 4096,
+    G_QUANTIZE = 8192
 };
 
 /* Read argv[first..] into *o for a command. Returns EXIT_DONE, or EXIT_USAGE after a message with a hint. */
@@ -79,10 +83,14 @@ int run_info(options *o);
 int run_trace(options *o);
 int run_tokenize(options *o);
 int run_bench(options *o);
+int run_quantize(options *o);
 
 /* The model directory to use: -m, or the default model beside the program or in the data folder. Returns NULL
  * after a message when there is none. Static memory. */
 const char *model_path(const options *o);
+
+/* The folder of sample pictures, found as the default model is; NULL when there is none. Static memory. */
+const char *samples_path(void);
 
 /* Open the model (and say on stderr which) and, with `engine`, an engine. EXIT_DONE or EXIT_FAILED. */
 int open_model(const options *o, tsr_model **model, tsr_engine **engine);

@@ -25,6 +25,9 @@ const command commands[] = {
      "echo \"Hello\" | tessera tokenize", G_MODEL | G_TOKENIZE, run_tokenize},
     {"bench", "", "The speed of each stage beside its floor.", "tessera bench --synthetic 8b",
      G_RUN | G_BENCH | G_JSON, run_bench},
+    {"quantize", "-m DIR -o DIR", "An FP8 checkpoint, as ModelOpt writes them, from one in BF16, F16 or F32.",
+     "tessera quantize -m DIR -o DIR-FP8 --calib texts.txt", G_MODEL | G_IMAGE | G_OUT | G_QUANTIZE,
+     run_quantize},
 };
 const int n_commands = sizeof commands / sizeof commands[0];
 

@@ -18,13 +18,14 @@ static bool line_open;   /* a progress line stands there */
 
 static _Atomic(tsr_session *) running;
 static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t caught; /* what runs asks term_interrupted() */
 
 static void on_interrupt(int number)
 {
     (void)number;
     tsr_session *session = atomic_load(&running);
-    if (!session || interrupts++) _exit(EXIT_INTERRUPTED);
-    tsr_session_cancel(session);
+    if ((!session && !caught) || interrupts++) _exit(EXIT_INTERRUPTED);
+    if (session) tsr_session_cancel(session);
 }
 
 /* A weight file that shrinks while it is mapped ends in SIGBUS: say which, and leave without a core. */
@@ -70,12 +71,18 @@ void term_open(bool verbose, bool quiet)
     sigaction(SIGINT, &interrupt, NULL);
     struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigaction(SIGBUS, &bus, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* so is one past a limit on file sizes */
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a failed write, reported as one */
 }
 
 void term_interrupts(tsr_session *session)
 {
     atomic_store(&running, session);
+}
+
+void term_catch_interrupts(bool on)
+{
+    caught = on;
 }
 
 bool term_interrupted(void)

@@ -16,6 +16,9 @@ void term_open(bool verbose, bool quiet);
 void term_interrupts(tsr_session *session);
 bool term_interrupted(void);
 
+/* The same for work without a session: while on, Ctrl-C only makes term_interrupted() true. */
+void term_catch_interrupts(bool on);
+
 /* "tessera: ..." on stderr; `say` is silent with --quiet, `complain` never. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -374,6 +374,40 @@ TSR_API TSR_USE_RESULT tsr_status tsr_session_load(tsr_session *session, const c
 TSR_API TSR_USE_RESULT tsr_status tsr_session_randomise(tsr_session *session, int64_t n_tokens,
                                                         uint64_t seed);
 
+/* ---------------------------------------------------------------- quantising ---------------------------- */
+
+/* Told while tsr_quantize works: what it does now ("calibrating", "weights", "writing"), and how far it is, in
+ * sequences, tensors or bytes. Return 0 to stop: TSR_E_CANCELLED, and nothing is left behind. */
+typedef int tsr_quantize_progress_fn(void *user, const char *what, int64_t done, int64_t total);
+
+typedef struct tsr_quantize_opts {
+    const char
+        *calibration; /* a file or folder: texts (.txt, a sequence a line), token ids (.ids), pictures; NULL:
+                                128 built-in texts and the pictures of `samples` */
+    const char *samples;            /* folder of pictures, NULL for none */
+    tsr_image_opts image;           /* how pictures are cut */
+    int keep_attention;             /* leave q, k, v and o as they are */
+    int lm_head, vision, projector; /* quantise these too */
+    int64_t max_shard_bytes;        /* of one weight file; 0: 4 GiB */
+    tsr_quantize_progress_fn *on_progress;
+    void *user;
+} tsr_quantize_opts;
+
+typedef struct tsr_quantize_info {
+    int64_t n_linears, n_tensors;  /* matrices that became FP8; tensors written, scales included */
+    int64_t n_sequences, n_tokens; /* of the calibration */
+    int64_t n_shards, bytes_before, bytes_after; /* of weights */
+} tsr_quantize_info;
+
+/* Write an FP8 checkpoint in ModelOpt's form from one in f32, bf16 or f16: E4M3 weights with one scale per matrix,
+ * and one input scale per linear from calibration, which runs on the CPU (opts of another backend are refused). All
+ * else is copied. `out` must not exist, or be an empty folder; it appears when everything is written. `info` may be
+ * NULL. Errors: TSR_E_UNSUPPORTED for a checkpoint that is quantised already; TSR_E_ARG without calibration data, or
+ * when a linear never saw an input; TSR_E_IO. */
+TSR_API TSR_USE_RESULT tsr_status tsr_quantize(const char *out, const char *path,
+                                               const tsr_model_opts *model_opts,
+                                               const tsr_quantize_opts *opts, tsr_quantize_info *info);
+
 #ifdef __cplusplus
 }
 #endif

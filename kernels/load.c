@@ -518,6 +518,12 @@ static void read_input_scale(tsr_loader *l, float *largest, const char *stem)
     }
 }
 
+static void tell_bound(const tsr_loader *l, const char *name, int64_t layer, const tsr_tensor *t)
+{
+    char ours[MAX_NAME];
+    if (l->opts.bound && is_filling(l)) l->opts.bound(l->opts.bound_user, our_name(ours, name, layer), t);
+}
+
 /* One matrix of a file into *m; its scales go behind the *n_scales before it. */
 static void read_part(tsr_loader *l, tsr_matrix *m, const char *name, int64_t layer, tsr_tensor *t,
                       const char *stem, const char *suffix, const int64_t *want, int n_want,
@@ -530,6 +536,7 @@ static void read_part(tsr_loader *l, tsr_matrix *m, const char *name, int64_t la
     if (t->type != TSR_FP8 && !check_float(l, t)) return;
     if (!check_shape(l, t, want, n_want)) return;
     t->used = true;
+    tell_bound(l, name, layer, t);
     *m = (tsr_matrix){.name = t->name, .data = t->data, .rows = want[0], .type = t->type};
     m->cols = t->elements / (want[0] ? want[0] : 1);
     if (m->type != l->parts[0].type)
@@ -703,6 +710,7 @@ void tsr_load_experts(tsr_loader *l, tsr_weight *out, const tsr_tensor_names *ea
         const int64_t want[3] = {n_experts, rows, cols};
         if (!check_float(l, all) || !check_shape(l, all, want, 3)) return;
         all->used = true;
+        tell_bound(l, stacked->name, layer, all);
         for (int64_t e = 0; e < n_experts; e++)
             l->parts[e] = (tsr_matrix){.name = all->name,
                                        .rows = rows,

@@ -27,6 +27,11 @@ typedef struct tsr_loader_opts {
     bool dry;                 /* measure only: networks open without data, for dry queues */
     tsr_input_mode fp8_input; /* how linears with FP8 weights take their input; KEEP: weights only */
 
+    /* Told, while weights are filled, of every tensor that becomes a linear or a part of one: under our name for
+     * the linear, which is the name of its tsr_weight. NULL: nobody. */
+    void (*bound)(void *user, const char *name, const tsr_tensor *tensor);
+    void *bound_user;
+
     /* Told while weights travel to the memory of a backend; never on the host. total_bytes is handed through. */
     void (*progress)(void *user, size_t done_bytes, size_t total_bytes);
     void *progress_user;

@@ -126,6 +126,7 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
         x = u;
         o.norm = NULL;
     }
+    if (q->watch && !q->dry && !q->failed) q->watch->linear(q->watch->user, w, x);
     q->work = q->ops->linear_work ? tsr_scratch_bytes(q, q->ops->linear_work(q, y, x, w)) : NULL;
     RUN(q, TSR_OP_LINEAR, 2.0 * (double)x.rows * (double)w->rows * (double)w->cols,
         weight_bytes(w) + view_bytes(x) + view_bytes(y) + view_bytes(o.add), q->ops->linear(q, y, x, w, o));
@@ -347,6 +348,7 @@ void tsr_moe_ffn(tsr_queue *q, tsr_view y, tsr_view t, const tsr_weight *up, con
     if (!tsr_expect(q, fits, "moe_ffn %s: y %s, t %s, ids %s, add %s", up->name, TSR_SHAPE(y), TSR_SHAPE(t),
                     TSR_SHAPE(ids), TSR_SHAPE(add)))
         return;
+    if (q->watch && !q->dry && !q->failed) q->watch->experts(q->watch->user, up, down, t, ids);
     tsr_mark mark = tsr_scratch_mark(q);
     q->work = q->ops->moe_ffn_work ? tsr_scratch_bytes(q, q->ops->moe_ffn_work(q, up, down, ids)) : NULL;
     double used = (double)(ids.rows * ids.cols < up->n_experts ? ids.rows * ids.cols : up->n_experts);

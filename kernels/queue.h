@@ -57,6 +57,15 @@ typedef struct tsr_op_count {
 /* A listener for named intermediate values. `value` is readable during the call only. */
 typedef void tsr_tap_fn(void *user, const char *name, tsr_view value);
 
+/* A listener for what linears read, told before each product: x as the op takes it (a norm before the product is
+ * then never fused, if the queue is `unfused`), or the rows of a mixture and the experts that each chose. */
+typedef struct tsr_watch {
+    void (*linear)(void *user, const struct tsr_weight *w, tsr_view x);
+    void (*experts)(void *user, const struct tsr_weight *up, const struct tsr_weight *down, tsr_view t,
+                    tsr_view ids);
+    void *user;
+} tsr_watch;
+
 typedef struct tsr_queue {
     const struct tsr_ops *ops;
     tsr_pool *pool;    /* CPU threads; borrowed */
@@ -73,6 +82,8 @@ typedef struct tsr_queue {
 
     tsr_tap_fn *tap;
     void *tap_user;
+    const tsr_watch
+        *watch; /* NULL: nobody; for backends in the host's memory, whose ops are done on return */
     const int
         *cancel; /* non-zero: fail with TSR_E_CANCELLED before the next op; read atomically; may be NULL */
 

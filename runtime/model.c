@@ -486,6 +486,12 @@ tsr_status tsr_model_sketch(tsr_model **out, const char *path, const tsr_model_o
 
 tsr_status tsr_model_open(tsr_model **out, const char *path, const tsr_model_opts *opts)
 {
+    return tsr_model_open_bound(out, path, opts, NULL, NULL);
+}
+
+tsr_status tsr_model_open_bound(tsr_model **out, const char *path, const tsr_model_opts *opts,
+                                tsr_bound_fn *bound, void *user)
+{
     const tsr_model_opts *o = opts ? opts : &no_opts;
     tsr_model *m = NULL;
     tsr_status st = begin(&m, o);
@@ -495,7 +501,7 @@ tsr_status tsr_model_open(tsr_model **out, const char *path, const tsr_model_opt
     if (!st) st = read_config(m, o);
     if (!st) st = read_generation(m);
     if (!st) st = tsr_safetensors_open(&m->files, m->path);
-    if (!st) st = load(m, o, (tsr_loader_opts){.files = m->files});
+    if (!st) st = load(m, o, (tsr_loader_opts){.files = m->files, .bound = bound, .bound_user = user});
     if (!st) st = open_text(m, o);
     if (!st) st = tsr_pool_open(&m->pool, m->n_threads);
     if (!st) st = read_card(m);

@@ -69,6 +69,11 @@ struct tsr_model {
  * and blocks can then be measured. */
 TSR_CHECKED tsr_status tsr_model_sketch(tsr_model **out, const char *path, const tsr_model_opts *opts);
 
+/* tsr_model_open, telling of every tensor that becomes a linear, as tsr_loader_opts.bound does. */
+typedef void tsr_bound_fn(void *user, const char *name, const tsr_tensor *tensor);
+TSR_CHECKED tsr_status tsr_model_open_bound(tsr_model **out, const char *path, const tsr_model_opts *opts,
+                                            tsr_bound_fn *bound, void *user);
+
 /* The configuration of a synthetic shape, as JSON text, NULL for an unknown name. */
 const char *tsr_shape_config(const char *name);
 
