@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the reference vectors under tests/vectors, or checks that they are what the references say.
 
-    oracle.py models|images|text|all            write tests/vectors/PART anew
-    oracle.py models|images|text|all --check    make them in a temporary folder and compare
+    oracle.py models|images|text|quantize|all            write tests/vectors/PART anew
+    oracle.py models|images|text|quantize|all --check    make them in a temporary folder and compare
 
 A part is a module oracle_PART with main(out_dir), which fills an empty folder and depends on nothing but
 its own seeds and the versions in requirements.txt.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-PARTS = ("models", "images", "text")
+PARTS = ("models", "images", "text", "quantize")
 VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 
 # Sums differ in their last bits between CPUs, so floats are compared less tightly than tests compare with them.
