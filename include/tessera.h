@@ -98,8 +98,10 @@ typedef struct tsr_session tsr_session;
 typedef struct tsr_image tsr_image;
 
 typedef struct tsr_model_opts {
-    const char *backend;         /* "auto" (default), "ref", "cpu", "cuda" */
-    const char *dtype;           /* of activations: "auto" (default), "f32", "bf16" */
+    const char *backend; /* "auto" (default), "ref", "cpu", "cuda" */
+    const char *
+        dtype; /* of activations: "auto" (default), "f32", "bf16"; "fp8": as auto, and the decoder's linears are rounded to FP8 (a
+       scale per row) while they are loaded */
     const char *fp8_activations; /* "auto" (default), "on", "off" */
     const char *chat_template;   /* NULL: chosen by the checkpoint; else a name from tsr_chat_template() */
     const char *vision_parity;   /* "default", or "hf": alpha dropped, 16 bits clipped, no rotation */

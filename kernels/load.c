@@ -37,6 +37,7 @@ struct tsr_loader {
     int64_t scales_capacity;
     void *made; /* a made-up matrix on its way to a device */
     size_t made_bytes;
+    bool rounded; /* to FP8, here */
 };
 
 tsr_status tsr_loader_open(tsr_loader **out, tsr_queue *q, tsr_loader_opts opts)
@@ -569,7 +570,8 @@ static void pack(tsr_loader *l, tsr_weight *out, const char *name, int64_t layer
                  int64_t n_scales, bool experts, const float *bias, float input_scale)
 {
     const tsr_matrix *first = l->parts;
-    bool quantised = first->type == TSR_FP8;
+    tsr_input_mode input = first->type == TSR_FP8 ? l->opts.fp8_input : TSR_INPUT_KEEP;
+    if (l->rounded && input == TSR_INPUT_STATIC) input = TSR_INPUT_DYNAMIC;
     keep_scales(l, n_parts, n_scales);
     float *kept_input = input_scale > 0 ? tsr_load_bytes(l, sizeof *kept_input) : NULL;
     if (kept_input && is_filling(l)) *kept_input = input_scale;
@@ -580,7 +582,7 @@ static void pack(tsr_loader *l, tsr_weight *out, const char *name, int64_t layer
                                 .experts = experts,
                                 .bias = bias,
                                 .input_scale = kept_input,
-                                .input = quantised ? l->opts.fp8_input : TSR_INPUT_KEEP};
+                                .input = input};
     if (input_scale > 0 && !kept_input) source.input_scale = placeholder;
 
     int64_t rows = 0;
@@ -613,7 +615,8 @@ static void pack(tsr_loader *l, tsr_weight *out, const char *name, int64_t layer
  * when nothing is to be written. */
 static unsigned char *place_made_up(tsr_loader *l, size_t bytes)
 {
-    if (!l->q->ops->memory) return l->opts.dry || l->failed ? NULL : tsr_arena_take(&l->packed, bytes);
+    bool from_map = l->opts.dry && !l->rounded; /* stands for a file's, which is read where it lies */
+    if (!l->q->ops->memory) return from_map || l->failed ? NULL : tsr_arena_take(&l->packed, bytes);
     if (!is_filling(l)) return NULL;
     if (bytes > l->made_bytes) {
         tsr_free(l->made);
@@ -624,16 +627,82 @@ static unsigned char *place_made_up(tsr_loader *l, size_t bytes)
     return l->made;
 }
 
+/* Rows of one part on their way to FP8. */
+typedef struct row_rounding {
+    const tsr_matrix *from;
+    uint8_t *codes; /* NULL: scales alone */
+    float *scales;  /* one per row; NaN for a row that is not finite */
+} row_rounding;
+
+static float value_at(const tsr_matrix *m, int64_t i)
+{
+    uint32_t aligned = 0;
+    size_t bytes = tsr_dtype_bytes(m->type);
+    memcpy(&aligned, (const char *)m->data + (size_t)i * bytes, bytes);
+    return tsr_load(&aligned, m->type, 0);
+}
+
+static void round_row(void *arg, int64_t row, int worker)
+{
+    const row_rounding *r = arg;
+    int64_t first = row * r->from->cols;
+    float amax = 0;
+    (void)worker;
+    for (int64_t i = 0; i < r->from->cols; i++) {
+        float value = fabsf(value_at(r->from, first + i));
+        if (!isfinite(value)) amax = NAN;
+        if (value > amax) amax = value;
+    }
+    float scale = amax / TSR_FP8_MAX;
+    r->scales[row] = scale == 0 ? 1 : scale;
+    for (int64_t i = 0; i < r->from->cols && r->codes; i++)
+        r->codes[first + i] = tsr_to_fp8(value_at(r->from, first + i) / r->scales[row]);
+}
+
+/* Round all parts; returns how many scales they have. Scales are needed while measuring where there is one to a
+ * part, because equal ones are stored once. */
+static int64_t round_parts(tsr_loader *l, int64_t n_parts)
+{
+    int64_t rows = 0, row = 0;
+    l->rounded = l->opts.quantise && l->parts[0].type != TSR_FP8;
+    if (!l->rounded || l->failed) return 0;
+    for (int64_t p = 0; p < n_parts; p++) rows += l->parts[p].rows;
+    size_t cols = (size_t)l->parts[0].cols;
+    unsigned char *data = place_made_up(l, tsr_mul((size_t)rows, cols));
+    if (!make_room(l, n_parts, rows)) return 0;
+    uintptr_t first = data ? (uintptr_t)data : TSR_ARENA_ALIGN;
+    for (int64_t p = 0; p < n_parts; p++) {
+        tsr_matrix *m = &l->parts[p];
+        row_rounding r = {m, is_filling(l) ? data + (size_t)row * cols : NULL, l->scales + row};
+        int64_t n = is_filling(l) || m->rows == 1 ? m->rows : 0;
+        if (l->q->pool)
+            tsr_pool_run(l->q->pool, n, round_row, &r);
+        else
+            for (int64_t i = 0; i < n; i++) round_row(&r, i, 0);
+        for (int64_t i = 0; i < n; i++)
+            if (!isfinite(r.scales[i]))
+                tsr_load_fail(l, TSR_E_FORMAT, "tensor '%s', row %lld: values that are not finite", m->name,
+                              (long long)i);
+        m->type = TSR_FP8;
+        m->data = (const void *)(first + (size_t)row * cols);
+        m->n_scales = m->rows;
+        row += m->rows;
+    }
+    return rows;
+}
+
 /* Made-up parts: one matrix for all rows, or one for each expert, lying behind each other. */
 static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n_parts, int64_t rows,
                        int64_t cols, bool unquantised)
 {
-    tsr_dtype type = unquantised && l->opts.type == TSR_FP8 ? TSR_BF16 : l->opts.type;
+    tsr_dtype type = l->opts.quantise ? TSR_FP8 : l->opts.type;
+    if (unquantised && type == TSR_FP8) type = TSR_BF16;
+    l->rounded = l->opts.quantise && type == TSR_FP8;
     uint64_t key = key_of(l, name, layer);
     float rms = 1.0f / sqrtf((float)cols);
     size_t each = tsr_mul(tsr_mul((size_t)rows, (size_t)cols), tsr_dtype_bytes(type));
     unsigned char *data = place_made_up(l, tsr_mul((size_t)n_parts, each));
-    int64_t per_part = type != TSR_FP8 ? 0 : l->opts.scaled == TSR_SCALE_ROW ? rows : 1;
+    int64_t per_part = type != TSR_FP8 ? 0 : l->rounded || l->opts.scaled == TSR_SCALE_ROW ? rows : 1;
     if (!make_room(l, n_parts, n_parts * per_part)) return 0;
     for (int64_t i = 0; i < n_parts * per_part; i++) l->scales[i] = rms * (0.5f + 0.4f * unit(key, i));
     /* While measuring, the parts lie behind each other as they will, only not anywhere. */
@@ -689,6 +758,11 @@ void tsr_load_linear(tsr_loader *l, tsr_weight *out, const char *name, const tsr
                   &n_scales);
         if (!l->failed && l->parts[p].type == TSR_FP8) read_input_scale(l, &input_scale, stem);
     }
+    if (l->opts.files) {
+        int64_t n_rounded = o.unquantised ? 0 : round_parts(l, n_parts);
+        n_scales += n_rounded;
+        l->rounded = n_rounded > 0;
+    }
     const float *bias = o.bias ? load_bias(l, name, parts, n_parts, layer, rows) : NULL;
     if (!l->failed)
         pack(l, out, name, layer, l->opts.files ? n_parts : 1, n_scales, false, bias, input_scale);
@@ -727,5 +801,6 @@ void tsr_load_experts(tsr_loader *l, tsr_weight *out, const tsr_tensor_names *ea
             if (!l->failed && l->parts[e].type == TSR_FP8) read_input_scale(l, &input_scale, stem);
         }
     }
+    if (l->opts.files && !l->failed) n_scales += round_parts(l, n_experts);
     if (!l->failed) pack(l, out, each->name, layer, n_experts, n_scales, true, NULL, input_scale);
 }

@@ -20,11 +20,13 @@ typedef struct tsr_loader tsr_loader;
 /* Where weights come from. With `files` NULL they are made up: every linear of `type`, values random from
  * `seed` and never zero, sized so that activations keep their scale. */
 typedef struct tsr_loader_opts {
-    tsr_safetensors *files;   /* borrowed */
-    tsr_dtype type;           /* without files: f32, bf16, f16 or fp8 */
-    tsr_scale_kind scaled;    /* without files, fp8: TENSOR or ROW */
-    uint64_t seed;            /* without files */
-    bool dry;                 /* measure only: networks open without data, for dry queues */
+    tsr_safetensors *files; /* borrowed */
+    tsr_dtype type;         /* without files: f32, bf16, f16 or fp8 */
+    tsr_scale_kind scaled;  /* without files, fp8: TENSOR or ROW */
+    uint64_t seed;          /* without files */
+    bool quantise; /* round the linears that exporters quantise to FP8, a scale per row, as they are packed;
+                                 their input mode is then DYNAMIC instead of STATIC. Made-up ones likewise */
+    bool dry;      /* measure only: networks open without data, for dry queues */
     tsr_input_mode fp8_input; /* how linears with FP8 weights take their input; KEEP: weights only */
 
     /* Told, while weights are filled, of every tensor that becomes a linear or a part of one: under our name for
@@ -126,7 +128,8 @@ typedef struct tsr_load_part {
 
 typedef struct tsr_load_linear_opts {
     bool bias;
-    bool unquantised; /* made-up FP8 weights are bf16 here, as exporters leave embeddings and heads */
+    bool
+        unquantised; /* never made FP8 here: made-up ones are bf16, as exporters leave embeddings and heads */
     int64_t inner[3]; /* the tensor is [rows, inner...] with this product as columns; all 0: [rows, cols] */
 } tsr_load_linear_opts;
 

@@ -44,13 +44,14 @@ static tsr_status choose_backend(tsr_model *m, const tsr_model_opts *o)
 /* What was asked for; "auto" is settled when the checkpoint is known. */
 static tsr_status choose_types(tsr_model *m, const tsr_model_opts *o)
 {
-    m->auto_type = !o->dtype || is(o->dtype, "auto");
+    m->quantise = is(o->dtype, "fp8");
+    m->auto_type = !o->dtype || is(o->dtype, "auto") || m->quantise;
     if (m->auto_type || is(o->dtype, "f32"))
         m->type = TSR_F32;
     else if (is(o->dtype, "bf16"))
         m->type = TSR_BF16;
     else
-        return tsr_fail(TSR_E_ARG, "dtype: '%s' was found; auto, f32 or bf16 is wanted", o->dtype);
+        return tsr_fail(TSR_E_ARG, "dtype: '%s' was found; auto, f32, bf16 or fp8 is wanted", o->dtype);
 
     m->auto_fp8_input = !o->fp8_activations || is(o->fp8_activations, "auto");
     if (m->auto_fp8_input || is(o->fp8_activations, "off"))
@@ -80,7 +81,7 @@ static void settle_types(tsr_model *m)
 {
     if (!m->ops.memory) return;
     if (m->auto_type && m->lm_config.type != TSR_F32) m->type = TSR_BF16;
-    if (m->auto_fp8_input && has_input_scales(m)) m->fp8_input = TSR_INPUT_STATIC;
+    if (m->auto_fp8_input && (m->quantise || has_input_scales(m))) m->fp8_input = TSR_INPUT_STATIC;
 }
 
 /* ---------------------------------------------------------------- configuration ------------------------- */
@@ -269,6 +270,7 @@ static tsr_status load(tsr_model *m, const tsr_model_opts *opts, tsr_loader_opts
     tsr_pool *pool = NULL;
     settle_types(m);
     o.fp8_input = m->fp8_input;
+    o.quantise = m->quantise;
     o.progress = tell_load;
     o.progress_user = (void *)(uintptr_t)opts;
     tsr_status st = o.dry ? TSR_OK : tsr_pool_open(&pool, m->n_threads);

@@ -37,6 +37,7 @@ struct tsr_model {
     tsr_dtype type; /* of activations */
     int n_threads;
     tsr_input_mode fp8_input;
+    bool quantise;                  /* --dtype fp8: the decoder's linears become FP8 as they are loaded */
     bool auto_type, auto_fp8_input; /* the two above were left to the backend and the checkpoint */
 
     tsr_json *config;

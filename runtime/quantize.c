@@ -463,6 +463,9 @@ static tsr_status open_source(job *j, const char *path, const tsr_model_opts *mo
     if (!o.backend || !strcmp(o.backend, "auto")) o.backend = "cpu";
     if (strcmp(o.backend, "cpu") && strcmp(o.backend, "ref"))
         return tsr_fail(TSR_E_ARG, "backend: '%s' was found; calibration runs on cpu or ref", o.backend);
+    if (o.dtype && !strcmp(o.dtype, "fp8"))
+        return tsr_fail(TSR_E_ARG,
+                        "dtype: 'fp8' rounds weights while they are loaded; auto or f32 is wanted");
     tsr_status st = tsr_model_open_bound(&j->model, path, &o, take_binding, j);
     if (!st) st = j->bound_failed;
     if (!st) st = check_source(j);

@@ -222,6 +222,7 @@ typedef struct comparison {
     tsr_queue *q; /* ref */
     const tsr_weight *fp8[256];
     int n_fp8, n_compared;
+    tsr_input_mode input; /* of the FP8 linears */
 } comparison;
 
 static void keep_weight(void *user, const tsr_weight *w, tsr_view x)
@@ -232,6 +233,14 @@ static void keep_weight(void *user, const tsr_weight *w, tsr_view x)
         if (c->fp8[i] == w) return;
     assert_true(c->n_fp8 < 256);
     c->fp8[c->n_fp8++] = w;
+}
+
+static const tsr_weight *same_named(const comparison *c, const tsr_weight *w)
+{
+    for (int i = 0; i < c->n_fp8; i++)
+        if (!strcmp(c->fp8[i]->name, w->name)) return c->fp8[i];
+    fail_msg("%s did not run", w->name);
+    return NULL;
 }
 
 /* Sum of squares of the terms of element (row, j). */
@@ -250,12 +259,9 @@ static double size2(const tsr_weight *w, int64_t j, const float *x)
 static void compare_linear(void *user, const tsr_weight *w, tsr_view x)
 {
     comparison *c = user;
-    const tsr_weight *fp8 = NULL;
-    for (int i = 0; i < c->n_fp8; i++)
-        if (!strcmp(c->fp8[i]->name, w->name)) fp8 = c->fp8[i];
-    assert_non_null(fp8);
+    const tsr_weight *fp8 = same_named(c, w);
     if (fp8->type != TSR_FP8) return;
-    assert_int_equal(fp8->input, TSR_INPUT_STATIC);
+    assert_int_equal(fp8->input, c->input);
     float *out = malloc((size_t)(2 * x.rows * w->rows) * sizeof *out);
     tsr_view y = tsr_view_of(out, TSR_F32, x.rows, w->rows);
     tsr_view z = tsr_view_of(out + x.rows * w->rows, TSR_F32, x.rows, w->rows);
@@ -294,31 +300,113 @@ static void run_ids(tsr_engine *e, const tsr_watch *watch)
     tsr_session_close(s);
 }
 
+/* One run of each model, FP8 first: its weights are then known by name. */
+static void run_both(const char *wide, const char *fp8, const tsr_model_opts *fp8_opts,
+                     const tsr_watch *first, const tsr_watch *second)
+{
+    static const tsr_model_opts ref = {.backend = "ref"};
+    static const tsr_engine_opts unfused = {.unfused = 1};
+    tsr_model *m[2] = {0};
+    tsr_engine *e[2] = {0};
+    if (tsr_model_open(&m[0], wide, &ref) || tsr_model_open(&m[1], fp8, fp8_opts))
+        fail_msg("%s", tsr_message());
+    for (int i = 0; i < 2; i++) assert_int_equal(tsr_engine_open(&e[i], m[i], &unfused), TSR_OK);
+    run_ids(e[1], first);
+    run_ids(e[0], second);
+    for (int i = 0; i < 2; i++) {
+        tsr_engine_close(e[i]);
+        tsr_model_close(m[i]);
+    }
+}
+
+static void compare(comparison *c, const char *fp8, const tsr_model_opts *o)
+{
+    assert_int_equal(tsr_queue_open(&c->q, &tsr_ref_ops, NULL, TSR_F32, 1 << 20), TSR_OK);
+    run_both(MODELS "text-runs", fp8, o, &(tsr_watch){keep_weight, no_experts, c},
+             &(tsr_watch){compare_linear, no_experts, c});
+    assert_int_equal(c->n_compared, 24); /* two in each of 12 layers: q, k and v are one */
+    tsr_queue_close(c->q);
+}
+
 /* Other ids than those of the calibration, every linear given the wide model's own input. */
 static void accuracy(void **state)
 {
     (void)state;
-    tsr_model *m[2] = {0};
-    tsr_engine *e[2] = {0};
-    comparison c = {0};
-    char calib[512];
+    char calib[512], out[512];
     read_case("text-runs");
     write_ids();
     snprintf(calib, sizeof calib, "%s", at("calib"));
+    snprintf(out, sizeof out, "%s", at("out"));
     quantise(MODELS "text-runs", &(tsr_quantize_opts){.calibration = calib}, NULL);
-    tsr_model_opts wide = {.backend = "ref"}, narrow = {.backend = "ref", .fp8_activations = "on"};
-    tsr_engine_opts unfused = {.unfused = 1};
-    assert_int_equal(tsr_model_open(&m[0], MODELS "text-runs", &wide), TSR_OK);
-    assert_int_equal(tsr_model_open(&m[1], at("out"), &narrow), TSR_OK);
-    for (int i = 0; i < 2; i++) assert_int_equal(tsr_engine_open(&e[i], m[i], &unfused), TSR_OK);
-    assert_int_equal(tsr_queue_open(&c.q, &tsr_ref_ops, NULL, TSR_F32, 1 << 20), TSR_OK);
-    run_ids(e[1], &(tsr_watch){keep_weight, no_experts, &c});
-    run_ids(e[0], &(tsr_watch){compare_linear, no_experts, &c});
-    assert_int_equal(c.n_compared, 24); /* two in each of 12 layers: q, k and v are one */
-    tsr_queue_close(c.q);
-    for (int i = 0; i < 2; i++) {
-        tsr_engine_close(e[i]);
-        tsr_model_close(m[i]);
+    tsr_model_opts of_files = {.backend = "ref", .fp8_activations = "on"};
+    compare(&(comparison){.input = TSR_INPUT_STATIC}, out, &of_files);
+
+    tsr_model_opts at_load = {.backend = "ref", .dtype = "fp8", .fp8_activations = "on"};
+    compare(&(comparison){.input = TSR_INPUT_DYNAMIC}, MODELS "text-runs", &at_load);
+}
+
+/* ---------------------------------------------------------------- FP8 at load ----------------------------- */
+
+/* Row by row: the scale is amax / 448, the codes are those of the row over the scale. */
+static void check_rows(const tsr_weight *wide, const tsr_weight *fp8)
+{
+    const uint8_t *codes = fp8->data;
+    assert_int_equal(fp8->type, TSR_FP8);
+    assert_int_equal(fp8->scaled, TSR_SCALE_ROW);
+    assert_int_equal(fp8->input, TSR_INPUT_KEEP);
+    for (int64_t r = 0; r < wide->rows * wide->n_experts; r++) {
+        float amax = 0;
+        for (int64_t c = 0; c < wide->cols; c++)
+            amax = fmaxf(amax, fabsf(tsr_load(wide->data, wide->type, r * wide->cols + c)));
+        assert_true(fp8->scale[r] == amax / 448);
+        for (int64_t c = 0; c < wide->cols; c++)
+            assert_int_equal(
+                codes[r * wide->cols + c],
+                tsr_to_fp8(tsr_load(wide->data, wide->type, r * wide->cols + c) / fp8->scale[r]));
+    }
+}
+
+static void keep_experts(void *user, const tsr_weight *up, const tsr_weight *down, tsr_view t, tsr_view ids)
+{
+    (void)ids;
+    keep_weight(user, up, t);
+    keep_weight(user, down, t);
+}
+
+static void check_linear_rows(void *user, const tsr_weight *w, tsr_view x)
+{
+    comparison *c = user;
+    const tsr_weight *fp8 = same_named(c, w);
+    (void)x;
+    if (!strcmp(w->name, "lm.head")) {
+        assert_int_equal(fp8->type, w->type);
+        return;
+    }
+    check_rows(w, fp8);
+    c->n_compared++;
+}
+
+static void check_expert_rows(void *user, const tsr_weight *up, const tsr_weight *down, tsr_view t,
+                              tsr_view ids)
+{
+    (void)ids;
+    check_linear_rows(user, up, t);
+    check_linear_rows(user, down, t);
+}
+
+static void at_load(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int n;
+    } models[] = {{MODELS "text-moe", 14}, {MODELS "text-f16", 8}, {MODELS "text-runs", 24}};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        comparison c = {0};
+        tsr_model_opts o = {.backend = "ref", .dtype = "fp8"};
+        run_both(models[i].name, models[i].name, &o, &(tsr_watch){keep_weight, keep_experts, &c},
+                 &(tsr_watch){check_linear_rows, check_expert_rows, &c});
+        assert_int_equal(c.n_compared, models[i].n);
     }
 }
 
@@ -352,6 +440,7 @@ static void refusals(void **state)
     refused(MODELS "fp8", NULL, NULL, TSR_E_UNSUPPORTED, "quantised already");
     refused(MODELS "text-moe", NULL, &(tsr_quantize_opts){.vision = 1}, TSR_E_ARG, "vision");
     refused(PLACEHOLDER, &(tsr_model_opts){.backend = "cuda"}, NULL, TSR_E_ARG, "cpu or ref");
+    refused(PLACEHOLDER, &(tsr_model_opts){.dtype = "fp8"}, NULL, TSR_E_ARG, "dtype");
     refused(PLACEHOLDER, NULL, &(tsr_quantize_opts){.max_shard_bytes = 2000}, TSR_E_LIMIT, "do not fit");
 
     /* Linears that no calibration reached have no scale, rather than 1. */
@@ -424,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(whole_model, setup, teardown),
         cmocka_unit_test_setup_teardown(placeholder, setup, teardown),
         cmocka_unit_test_setup_teardown(accuracy, setup, teardown),
+        cmocka_unit_test_setup_teardown(at_load, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
