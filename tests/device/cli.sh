@@ -10,6 +10,10 @@ for model in $random $words; do
     [ "$(jq -c '[.text, .ids, .logprobs]' "$tmp/answer")" = "$(jq -c '[.text, .ids, .logprobs]' "$tmp/out")" ] ||
         complain "cuda and ref differ on $model"
 done
+run caption --json --backend ref --dtype fp8 --fp8-activations on -n 24 -m $words "$picture"; gives 0; cp "$tmp/out" "$tmp/answer"
+run caption --json --backend cuda --dtype fp8 -n 24 -m $words "$picture"; gives 0 # whose inputs are FP8 unless told otherwise
+[ "$(jq -c '[.text, .ids, .logprobs]' "$tmp/answer")" = "$(jq -c '[.text, .ids, .logprobs]' "$tmp/out")" ] ||
+    complain "cuda and ref differ with weights rounded at load"
 run caption -n 4 "$picture" -m $words; gives 0; warns "cuda (far memory"
 for backend in ref cuda; do
     mkdir "$tmp/$backend"
