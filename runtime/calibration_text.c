@@ -29,11 +29,11 @@ static const char *const documents[] = {
     "| 23.7 % |\n| Q3 | 1,290 | 1,101 | 14.7 % |\n| Q4 | 1,618 | 1,166 | 27.9 % |\n\nAll figures in "
     "thousands. The third "
     "quarter includes the move to the new warehouse.",
-    "#include <stdio.h>\n\nstatic int gcd(int a, int b)\n{\n    while (b) {\n        int rest = a % b;\n     "
-    "   a = b;\n  "
-    "      b = rest;\n    }\n    return a;\n}\n\nint main(void)\n{\n    printf(\"%d\\n\", gcd(1071, 462)); "
-    "/* 21 */\n    "
-    "return 0;\n}",
+    "#include <stdlib.h>\n\nstatic int gcd(int a, int b)\n{\n    while (b) {\n        int rest = a % b;\n    "
+    "    a = b;\n"
+    "        b = rest;\n    }\n    return a;\n}\n\nint main(int argc, char **argv)\n{\n    /* 21 for 1071 "
+    "and 462 */\n    return "
+    "argc == 3 ? gcd(atoi(argv[1]), atoi(argv[2])) : 1;\n}",
     "{\"order\": 48813, \"customer\": {\"name\": \"R. Okafor\", \"city\": \"Leeds\"}, \"items\": [{\"sku\": "
     "\"TX-20\", "
     "\"count\": 3, \"price\": 12.5}, {\"sku\": \"LM-7b\", \"count\": 1, \"price\": 80}], \"paid\": true, "

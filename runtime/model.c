@@ -271,6 +271,7 @@ static tsr_status load(tsr_model *m, const tsr_model_opts *opts, tsr_loader_opts
     settle_types(m);
     o.fp8_input = m->fp8_input;
     o.quantise = m->quantise;
+    if (m->quantise) tsr_log(TSR_LOG_INFO, "the decoder's linears are rounded to FP8 while they are loaded");
     o.progress = tell_load;
     o.progress_user = (void *)(uintptr_t)opts;
     tsr_status st = o.dry ? TSR_OK : tsr_pool_open(&pool, m->n_threads);

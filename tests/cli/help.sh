@@ -2,7 +2,7 @@
 . "$(dirname "$0")/harness.sh" "$1"
 
 run --help; gives 0; is_silent err
-for command in caption ask inspect plan info trace tokenize bench; do
+for command in caption ask inspect plan info trace tokenize bench quantize; do
     says "tessera $command"
 done
 first=$(cat "$tmp/out")
@@ -16,7 +16,7 @@ run --version; gives 0
 grep -qE '^tessera [0-9]+\.[0-9]+\.[0-9]+$' "$tmp/out" || complain "no version"
 run --list-devices; gives 0; says "cpu: "; says "ref: "
 
-for command in caption ask inspect plan info trace tokenize bench; do
+for command in caption ask inspect plan info trace tokenize bench quantize; do
     for flag in --help -h; do
         run $command $flag; gives 0; is_silent err
         says "tessera $command"; says "For example:"; says "--help"
