@@ -82,7 +82,8 @@ void open_library()
         tsr_log(TSR_LOG_WARN, "cuBLASLt is %d, wanted %d or newer: our own kernels multiply everything",
                 library.version, kOldest);
     else if (int status = library.create(&library.handle))
-        tsr_log(TSR_LOG_WARN, "cuBLASLt does not start (status %d): our own kernels multiply everything", status);
+        tsr_log(TSR_LOG_WARN, "cuBLASLt does not start (status %d): our own kernels multiply everything",
+                status);
     else
         usable = true;
 }
@@ -131,8 +132,8 @@ void read_choices()
         choice c;
         uint64_t *w = c.algo.data;
         int n = sscanf(line,
-                       "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd32 " %" SCNd32 " %" SCNd32 " %" SCNx64 " %" SCNx64
-                       " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64,
+                       "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd32 " %" SCNd32 " %" SCNd32 " %" SCNx64
+                       " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64,
                        &c.shape.rows, &c.shape.n_out, &c.shape.n_in, &c.shape.x_type, &c.shape.y_type,
                        &c.shape.vector_scales, &w[0], &w[1], &w[2], &w[3], &w[4], &w[5], &w[6], &w[7]);
         if (n != 14) break;
@@ -147,14 +148,15 @@ void append_choice(const choice &c)
     if (!choice_path(path, sizeof path)) return;
     const uint64_t *w = c.algo.data;
     int n = snprintf(line, sizeof line,
-                     "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRIx64 " %" PRIx64
-                     " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n",
-                     c.shape.rows, c.shape.n_out, c.shape.n_in, c.shape.x_type, c.shape.y_type, c.shape.vector_scales,
-                     w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
+                     "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRIx64
+                     " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n",
+                     c.shape.rows, c.shape.n_out, c.shape.n_in, c.shape.x_type, c.shape.y_type,
+                     c.shape.vector_scales, w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
     FILE *file = fopen(path, "a"); /* one write of one line: two programs at once do not tear it */
     bool written = file && fwrite(line, 1, (size_t)n, file) == (size_t)n;
     if (file && fclose(file)) written = false;
-    if (!written) tsr_log(TSR_LOG_WARN, "%s: %s; matrix products are timed again next time", path, strerror(errno));
+    if (!written)
+        tsr_log(TSR_LOG_WARN, "%s: %s; matrix products are timed again next time", path, strerror(errno));
 }
 } // namespace
 

@@ -49,11 +49,12 @@ typedef struct blas_library {
 
     size_t (*get_version)(void);
     int (*create)(blas_handle *out);
-    int (*matmul)(blas_handle h, blas_desc desc, const void *alpha, const void *a, blas_layout of_a, const void *b,
-                  blas_layout of_b, const void *beta, const void *c, blas_layout of_c, void *d, blas_layout of_d,
-                  const blas_algo *algo, void *work, size_t work_bytes, cudaStream_t stream);
-    int (*heuristic)(blas_handle h, blas_desc desc, blas_layout a, blas_layout b, blas_layout c, blas_layout d,
-                     blas_pref pref, int wanted, blas_heuristic *results, int *found);
+    int (*matmul)(blas_handle h, blas_desc desc, const void *alpha, const void *a, blas_layout of_a,
+                  const void *b, blas_layout of_b, const void *beta, const void *c, blas_layout of_c, void *d,
+                  blas_layout of_d, const blas_algo *algo, void *work, size_t work_bytes,
+                  cudaStream_t stream);
+    int (*heuristic)(blas_handle h, blas_desc desc, blas_layout a, blas_layout b, blas_layout c,
+                     blas_layout d, blas_pref pref, int wanted, blas_heuristic *results, int *found);
     int (*check)(blas_handle h, blas_desc desc, blas_layout a, blas_layout b, blas_layout c, blas_layout d,
                  const blas_algo *algo, blas_heuristic *result);
     int (*desc_create)(blas_desc *out, int compute, int scale_type);
