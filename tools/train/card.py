@@ -176,8 +176,10 @@ def main():
               f"* Not measured: {'; '.join(missing)}.",
               "# Origin and licence",
               "MIT, as the rest of the tree. Trained on pictures drawn for this purpose: words of Debian's wamerican (SCOWL), sentences from WordNet 3.0 glosses (WordNet licence), objects from Noto\n"
-              "Color Emoji (OFL), fonts listed in `tools/train/resources.py` (all from Debian main; used for drawing, not part of the model). Photographs, screenshots and cut-out objects that it learnt not to\n"
-              "name: from Debian's gimp-help-en, mate-backgrounds, ukui-wallpapers and tuxpaint-stamps-default (free licences, in each package's copyright file); none is part of the model. No text from the web was used.",
+              "Color Emoji (OFL), and these fonts of Debian main, used for drawing and not part of the model: DejaVu (Bitstream Vera licence), Liberation (GPL-2 with font exception), FreeFont (GPL-3 with font\n"
+              "exception), the 35 of URW (AGPL-3 with font exception), Open Sans, Roboto and JetBrains Mono (Apache-2.0), OCR B (public domain), B612 (OFL-1.1, EPL-2.0, EDL-1.0), and under the OFL Lato, Carlito, Cabin,\n"
+              "Inconsolata, Courier Prime, EB Garamond, Vollkorn, Old Standard, Quicksand, Dosis, Karla, Play, Manrope and Comic Neue; for evaluation alone Hack (MIT and Bitstream Vera) and under the OFL Caladea,\n"
+              "Cantarell, Noto Sans, Noto Serif, Andika, Yanone Kaffeesatz and Anonymous Pro. Photographs, screenshots and cut-out objects that it learnt not to name: from Debian's gimp-help-en, mate-backgrounds, ukui-wallpapers and tuxpaint-stamps-default (free licences, in each package's copyright file); none is part of the model. No text from the web was used.",
               "# Files (SHA-256)", "```\n" + "\n".join(f"{v}  {k}" for k, v in now.items()) + "\n```"]
     with open(f"{path}/CARD.md", "w", encoding="utf-8") as f:
         f.write("\n\n".join(parts) + "\n")
