@@ -28,11 +28,7 @@ static tsr_status choose_backend(tsr_model *m, const tsr_model_opts *o)
     bool any = !o->backend || is(o->backend, "auto");
     if (any || is(o->backend, "cuda")) {
         tsr_status st = tsr_cuda_ops(&m->ops);
-        if (!st) {
-            /* Until its kernels have passed the checker on a device (issue 4), whoever meets them should know. */
-            tsr_log(TSR_LOG_WARN, "the CUDA kernels have never run on a GPU; --backend cpu is proven");
-            return TSR_OK;
-        }
+        if (!st) return TSR_OK;
         if (!any) return tsr_wrap(st, "backend cuda");
         tsr_log(TSR_LOG_INFO, "cuda is not used: %s", tsr_message());
     }
@@ -517,6 +513,9 @@ tsr_status tsr_model_open_bound(tsr_model **out, const char *path, const tsr_mod
         return st;
     }
     describe(m);
+    /* Until its kernels have passed the checker on a device, whoever meets them should know. */
+    if (m->ops.memory)
+        tsr_log(TSR_LOG_WARN, "the CUDA kernels have never run on a GPU; --backend cpu is proven");
     *out = m;
     return TSR_OK;
 }
