@@ -47,7 +47,7 @@ awk -v verbose="$verbose" '
         registers = $0; sub(/.*Used /, "", registers); sub(/ .*/, "", registers)
         shared = 0
         if ($0 ~ /bytes smem/) { shared = $0; sub(/ bytes smem.*/, "", shared); sub(/.* /, "", shared) }
-        if (shared > 48 * 1024) { print $1 " sm_" $2 " " name ": " shared " bytes of static shared memory"; bad = 1 }
+        if (shared + 0 > 48 * 1024) { print $1 " sm_" $2 " " name ": " shared " bytes of static shared memory"; bad = 1 }
         if (verbose == "yes") printf "%-32s sm_%s %4d registers %6d bytes shared  %s\n", $1, $2, registers, shared, name
         n++
         if (registers + 0 > most + 0) most = registers
