@@ -75,6 +75,7 @@ if [ $full = yes ]; then
     stage emulated build/release/tests/kernels/kernels --level emulated
     stage emulated-asan build/asan/tests/kernels/kernels --level emulated --seeds 25
     command -v nvcc >/dev/null && stage cuda-report tests/cuda_report.sh
+    stage golden-scalar env TSR_CPU=scalar build/release/tests/default-model/test_default_model_golden all
     stage every-allocation build/asan/tests/runtime/test_runtime_allocation all
     stage build-clang build clang
     stage tests-clang tests clang
