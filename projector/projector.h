@@ -24,8 +24,8 @@ typedef struct tsr_projector_config {
 } tsr_projector_config;
 
 /* Read the root of config.json; d_patch and d_model come from the two networks. kind is B where
- * projector_hidden_size is given or the encoder is not InternVL's, A otherwise. Errors name key, value and
- * bound: TSR_E_FORMAT, TSR_E_LIMIT, TSR_E_UNSUPPORTED. */
+ * projector_hidden_size is given, A otherwise. Errors name key, value and bound:
+ * TSR_E_FORMAT, TSR_E_LIMIT, TSR_E_UNSUPPORTED. */
 TSR_CHECKED tsr_status tsr_projector_config_read(tsr_projector_config *out, const tsr_json_value *root,
                                                  int64_t d_patch, int64_t d_model);
 
