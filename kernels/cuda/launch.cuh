@@ -4,6 +4,10 @@
  *
  * The first failure of a launch stays with the queue and names the op; launches on a dry or failed queue, and
  * of grids without blocks, do nothing.
+ *
+ * A kernel launched early may run while the one before it still does, so that its start, and the weights it asks
+ * for, cost nothing. Every block of such a kernel calls cuda_wait_before (value.cuh) before it touches what other
+ * kernels write, or writes what they read; a launch is early only where the kernel does so.
  */
 #ifndef TSR_CUDA_LAUNCH_CUH
 #define TSR_CUDA_LAUNCH_CUH
@@ -59,11 +63,15 @@ static inline int64_t cuda_blocks(int64_t n, int64_t each)
 /* What no block may pass: the shared memory that need not be asked for. */
 constexpr size_t cuda_plain_shared = 48 << 10;
 
-/* kernel<<<grid, block, shared, stream>>>(args...), with more than 48 KiB of shared memory asked for first.
- * Blocks run in clusters of `cluster` along x; more than one takes Hopper. */
+struct cuda_launch_how {
+    unsigned cluster = 1; /* blocks along x that run as one; more than one takes Hopper */
+    bool early = false;   /* heeded by Hopper */
+};
+
+/* kernel<<<grid, block, shared, stream>>>(args...), with more than 48 KiB of shared memory asked for first. */
 template <typename... Params, typename... Args>
-void cuda_launch_clusters(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
-                          unsigned cluster, size_t shared_bytes, Args... args)
+void cuda_launch_as(tsr_queue *q, const char *op, cuda_launch_how how, void (*kernel)(Params...), dim3 grid,
+                    dim3 block, size_t shared_bytes, Args... args)
 {
     if (cuda_idle(q) || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     if (shared_bytes > cuda_plain_shared) {
@@ -71,17 +79,24 @@ void cuda_launch_clusters(tsr_queue *q, const char *op, void (*kernel)(Params...
             (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
         if (!cuda_ok(q, op, error)) return;
     }
-    cudaLaunchAttribute clusters = {};
-    clusters.id = cudaLaunchAttributeClusterDimension;
-    clusters.val.clusterDim.x = cluster;
-    clusters.val.clusterDim.y = clusters.val.clusterDim.z = 1;
+    cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = cuda_stream(q);
-    config.attrs = &clusters;
-    config.numAttrs = cluster > 1;
+    config.attrs = attributes;
+    if (how.cluster > 1) {
+        cudaLaunchAttribute *a = &attributes[config.numAttrs++];
+        a->id = cudaLaunchAttributeClusterDimension;
+        a->val.clusterDim.x = how.cluster;
+        a->val.clusterDim.y = a->val.clusterDim.z = 1;
+    }
+    if (how.early && cuda_capability(q) >= 90) {
+        cudaLaunchAttribute *a = &attributes[config.numAttrs++];
+        a->id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        a->val.programmaticStreamSerializationAllowed = 1;
+    }
     if (cuda_ok(q, op, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...)))
         cuda_after_launch(q, op);
 }
@@ -90,7 +105,14 @@ template <typename... Params, typename... Args>
 void cuda_launch(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
                  size_t shared_bytes, Args... args)
 {
-    cuda_launch_clusters(q, op, kernel, grid, block, 1, shared_bytes, args...);
+    cuda_launch_as(q, op, {}, kernel, grid, block, shared_bytes, args...);
+}
+
+template <typename... Params, typename... Args>
+void cuda_launch_early(tsr_queue *q, const char *op, void (*kernel)(Params...), dim3 grid, dim3 block,
+                       size_t shared_bytes, Args... args)
+{
+    cuda_launch_as(q, op, {1, true}, kernel, grid, block, shared_bytes, args...);
 }
 
 #endif

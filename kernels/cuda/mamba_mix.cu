@@ -166,9 +166,8 @@ void mix_step(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr_mamb
     size_t bytes = shared_bytes(n_heads * a.m.head_dim, n_heads, a.m.d_state);
     cuda_by_state(q, "mamba_mix", m->d_state, [&](auto width) {
         using v = decltype(width);
-        cuda_launch_clusters(q, "mamba_mix", mix_step_kernel<v::lanes, v::vectors>,
-                             cuda_grid(m->n_groups * cluster, step->n_decode), threads, (unsigned)cluster,
-                             bytes, a);
+        cuda_launch_as(q, "mamba_mix", {(unsigned)cluster}, mix_step_kernel<v::lanes, v::vectors>,
+                       cuda_grid(m->n_groups * cluster, step->n_decode), threads, bytes, a);
     });
 }
 

@@ -21,6 +21,7 @@ constexpr size_t kSliceBytes = (size_t)256 << 10; /* of one thread */
 
 struct device_facts {
     int capability, processors;
+    int code; /* what this module's code for the device was written for: less than capability where it is PTX */
     size_t memory;
     char about[192];
 };
@@ -250,7 +251,9 @@ tsr_status check_code()
         return tsr_fail(TSR_E_DEVICE, "this build's CUDA module has code for %s; %s is none of them",
                         TSR_CUDA_ARCHITECTURES, facts.about);
     }
-    return error ? failed("asking for the module's code", error) : TSR_OK;
+    if (error) return failed("asking for the module's code", error);
+    facts.code = attributes.ptxVersion;
+    return TSR_OK;
 }
 } // namespace
 
@@ -278,7 +281,7 @@ cudaStream_t cuda_stream(tsr_queue *q)
 int cuda_capability(const tsr_queue *q)
 {
     (void)q;
-    return facts.capability;
+    return facts.code;
 }
 
 int cuda_processors(const tsr_queue *q)

@@ -21,6 +21,24 @@
 
 #define CUDA_INLINE static __device__ __forceinline__
 
+/* Of a kernel launched early (launch.cuh): wait until all kernels before it are done and what they wrote is seen.
+ * In others, and where there is no early launch, nothing. Source: PTX ISA, griddepcontrol. */
+CUDA_INLINE void cuda_wait_before()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* Once every block has said so or left, the blocks of the next kernel, if it is launched early, may take the room
+ * that is free. Results are unaffected by where it stands. */
+CUDA_INLINE void cuda_release_next()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
 /* ---------------------------------------------------------------- conversions --------------------------- */
 
 CUDA_INLINE float cuda_from_bf16(uint16_t h)

@@ -248,11 +248,15 @@ enum cudaMemcpyKind {
 };
 typedef struct emulation_stream *cudaStream_t;
 
-enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+enum cudaLaunchAttributeID {
+    cudaLaunchAttributeClusterDimension,
+    cudaLaunchAttributeProgrammaticStreamSerialization
+};
 struct cudaLaunchAttribute {
     cudaLaunchAttributeID id;
     struct {
         uint3 clusterDim;
+        int programmaticStreamSerializationAllowed;
     } val;
 };
 struct cudaLaunchConfig_t {
