@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# tests/cuda.sh [--prebuilt DIR] [--full]: everything that needs a GPU, with one short table last.
+# tests/cuda.sh [--prebuilt DIR] [--full] [--only PART,...]: everything that needs a GPU, with one short table last.
 #
 # Without DIR it builds the kernels, their checker and their bench where it stands, which takes nvcc and CMake and
 # nothing else. With it, everything runs from a carried build (build/portable), the whole program too. --full adds
 # more seeds, the kernels' times, the portable variants from PTX where this script can build them, and the
-# comparison at full size. Exit code: 0 when nothing failed; what could not run is said.
+# comparison at full size, which takes python3 with torch and 17 GB below ${TMPDIR:-/tmp}. The parts are checker,
+# faults, sanitizer, models, times, ptx and size. Exit code: 0 when nothing failed; what could not run is said.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$here" || exit 1
 
-prebuilt= full=no
+prebuilt= full=no only=checker,faults,sanitizer,models,times,ptx,size
 while [ $# -gt 0 ]; do
     case "$1" in
         --prebuilt) [ $# -ge 2 ] || { echo "tests/cuda.sh: --prebuilt DIR" >&2; exit 2; }; prebuilt=$2; shift ;;
         --full) full=yes ;;
-        *) echo "usage: tests/cuda.sh [--prebuilt DIR] [--full]" >&2; exit 2 ;;
+        --only) [ $# -ge 2 ] || { echo "tests/cuda.sh: --only PART,..." >&2; exit 2; }; only=$2; shift ;;
+        *) echo "usage: tests/cuda.sh [--prebuilt DIR] [--full] [--only PART,...]" >&2; exit 2 ;;
     esac
     shift
 done
@@ -24,6 +26,7 @@ logs=${OUT:-$build}/cuda-logs
 mkdir -p "$logs" || exit 1
 rows=()
 failed=0
+wanted() { [[ ,$only, == *,$1,* ]]; }
 row() { rows+=("$(printf '%-26s %-7s %6s  %s' "$1" "$2" "$3" "$4")"); [ "$2" != FAILED ] || failed=$((failed + 1)); }
 
 # stage NAME COMMAND...: run it; the last line of its output goes into the table.
@@ -77,18 +80,42 @@ link_module "$build" "$kernels" || { row module FAILED "" "$build/apps/tessera-c
 # ---------------------------------------------------------------- the checker
 
 ops=$("$kernels" --list)
-check_ops() { # SEEDS: each op on its own, so that a device that fails takes one op with it
+check_ops() { # SEEDS KERNELS: each op on its own, so that a device that fails takes one op with it
     local bad=0 op
     for op in $ops; do
-        timeout 300 "$kernels" "$op" --level cuda ${1:+--seeds "$1"} || { bad=$((bad + 1)); echo "FAIL $op"; }
+        timeout 300 "$2" "$op" --level cuda ${1:+--seeds "$1"} || { bad=$((bad + 1)); echo "FAIL $op"; }
     done
     echo "$(wc -w <<<"$ops") ops, $bad failed"
     [ "$bad" = 0 ]
 }
-if [ $full = yes ]; then
-    stage checker check_ops
-else
-    stage checker check_ops 20
+if wanted checker; then
+    if [ $full = yes ]; then stage checker check_ops "" "$kernels"; else stage checker check_ops 20 "$kernels"; fi
+fi
+
+# ---------------------------------------------------------------- a device that fails
+
+fault=$(dirname "$kernels")/fault
+faults() {
+    timeout 60 "$fault" memory && timeout 60 "$fault" kernel && TSR_SYNC=1 timeout 60 "$fault" kernel
+}
+# One line of message and exit code 1.
+refused() { # WHAT COMMAND...
+    local what=$1 code=0 said
+    shift
+    said=$(timeout 60 "$@" 2>&1 >/dev/null) || code=$?
+    echo "$said"
+    [ $code = 1 ] && [ "$(grep -c . <<<"$said")" = 1 ] && grep -q "$what" <<<"$said" && return
+    echo "FAIL exit code $code, and one line with '$what' was wanted"
+    return 1
+}
+refusals() {
+    local tessera=$build/apps/tessera picture=tests/vectors/models/chat-a/expect/png.png
+    refused "GPU" env CUDA_VISIBLE_DEVICES= "$tessera" caption -q --backend cuda -m tests/placeholder "$picture" &&
+        refused "GiB" "$tessera" caption -q --backend cuda -m tests/placeholder -c 2000000000 "$picture"
+}
+if wanted faults; then
+    stage faults faults
+    [ -x "$build/apps/tessera" ] && stage refusals refusals
 fi
 
 # ---------------------------------------------------------------- compute-sanitizer
@@ -119,43 +146,60 @@ sanitize() { # TOOL
         grep -m 20 '=========' "$log"
     fi
 }
-sanitize memcheck
-sanitize racecheck
-sanitize synccheck
+if wanted sanitizer; then
+    sanitize memcheck
+    sanitize racecheck
+    sanitize synccheck
+fi
 
 # ---------------------------------------------------------------- whole checkpoints
 
 endtoend=$build/tests/device/endtoend
-if [ -x "$endtoend" ]; then
+if wanted models && [ -x "$endtoend" ]; then
     link_module "$build" "$endtoend"
     cp -n "$build"/apps/libcjson.so.* "$(dirname "$endtoend")/" 2>/dev/null
     stage "end to end" "$endtoend" cuda tests/vectors/models
-    link_module "$build" "$build/apps/tessera"
     caption() { "$build/apps/tessera" caption --backend cuda -m tests/placeholder tests/vectors/models/chat-a/expect/png.png; }
     stage caption caption
-else
+elif wanted models; then
     row "end to end" absent "" "only with --prebuilt: the program needs more than a CUDA toolkit to build"
 fi
 
 # ---------------------------------------------------------------- --full
 
-if [ $full = yes ]; then
-    stage times "$kernels" --level cuda --bench
-    if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
-        if stage "build for PTX" build_kernels build/cuda-ptx -DTESSERA_CUDA_ARCHITECTURES=80-virtual; then
-            ptx() {
-                local bad=0 op
-                for op in $ops; do
-                    CUDA_FORCE_PTX_JIT=1 timeout 300 build/cuda-ptx/tests/kernels/kernels "$op" --level cuda --seeds 10 ||
-                        { bad=$((bad + 1)); echo "FAIL $op"; }
-                done
-                echo "$bad ops failed from compute_80 PTX"
-                [ "$bad" = 0 ]
-            }
-            stage "checker from PTX" ptx
-        fi
+[ $full = yes ] || finish
+wanted times && stage times "$kernels" --level cuda --bench
+
+nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null)
+if wanted ptx && [ -n "$nvcc" ]; then
+    stage "build for PTX" build_kernels build/cuda-ptx -DTESSERA_CUDA_ARCHITECTURES=80-virtual &&
+        CUDA_FORCE_PTX_JIT=1 stage "checker from PTX" check_ops 10 build/cuda-ptx/tests/kernels/kernels
+elif wanted ptx; then
+    row "checker from PTX" absent "" "no nvcc here to build it"
+fi
+
+# Full size: a random checkpoint, its reference in PyTorch, and what the runtime makes of it in bf16 and in FP8.
+if wanted size; then
+    teacher=$build/tests/device/teacher
+    big=$(mktemp -d) || exit 1
+    trap 'rm -rf "$big"' EXIT
+    teach() { # FOLDER DTYPE
+        mkdir -p "$1" && "$teacher" cuda "$big/model" "$big/model/ids.txt" 512 "$1" "$2"
+    }
+    if ! python3 -c 'import torch, safetensors; assert torch.cuda.is_available()' 2>/dev/null; then
+        row "full size" absent "" "python3 with torch, safetensors and a GPU is wanted"
+    elif [ ! -x "$teacher" ]; then
+        row "full size" absent "" "only with --prebuilt"
     else
-        row "checker from PTX" absent "" "no nvcc here to build it"
+        link_module "$build" "$teacher"
+        oracle() { python3 tools/oracle_gpu.py "$@"; }
+        stage "full-size weights" oracle make --model "$big/model" &&
+            stage "full-size reference" oracle run --model "$big/model" --out "$big/reference" &&
+            stage "full size, bf16" teach "$big/bf16" bf16 &&
+            stage "bf16 beside PyTorch" oracle compare --out "$big/reference" --trace "$big/bf16" &&
+            rm -rf "$big/bf16" &&
+            stage "full size, FP8" teach "$big/fp8" fp8 &&
+            stage "FP8 beside PyTorch" oracle compare --out "$big/reference" --trace "$big/fp8" --quantised
     fi
 fi
 finish
