@@ -47,6 +47,7 @@ tsr_ops tsr_cpu_ops(unsigned features)
 {
     tsr_ops ops = tsr_ref_ops;
     ops.name = "cpu";
+    ops.fp8_pages = false;
 
     LEVELLED(norm);
     LEVELLED(convert);

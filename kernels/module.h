@@ -32,9 +32,9 @@ typedef int tsr_module_open_fn(int abi, const tsr_module_host *host, tsr_ops *op
 
 static inline int tsr_module_abi(void)
 {
-    size_t sizes[] = {sizeof(tsr_ops),   sizeof(tsr_queue),      sizeof(tsr_memory),
-                      sizeof(tsr_step),  sizeof(tsr_weight),     sizeof(tsr_linear_source),
-                      sizeof(tsr_mixer), sizeof(tsr_module_host)};
+    size_t sizes[] = {sizeof(tsr_ops),   sizeof(tsr_queue),  sizeof(tsr_memory),
+                      sizeof(tsr_step),  sizeof(tsr_weight), sizeof(tsr_linear_source),
+                      sizeof(tsr_mixer), sizeof(tsr_pages),  sizeof(tsr_module_host)};
     size_t mixed = TSR_MODULE_VERSION;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) mixed = (mixed * 31 + sizes[i]) % 1000003;
     return (int)mixed + 1;

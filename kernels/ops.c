@@ -283,18 +283,22 @@ void tsr_gated_norm(tsr_queue *q, tsr_view y, tsr_view x, tsr_view z, const tsr_
         view_bytes(x) + view_bytes(z) + view_bytes(y), q->ops->gated_norm(q, y, x, z, m));
 }
 
-static bool pages_fit(tsr_pages p)
+/* A dry walk has pages without an address, and so without scales. */
+static bool pages_fit(const tsr_queue *q, tsr_pages p)
 {
-    return p.page_tokens > 0 && (p.type == TSR_F32 || p.type == TSR_BF16);
+    bool scaled = (p.k_scale && p.v_scale) || q->dry;
+    return p.page_tokens > 0 &&
+           (p.type == TSR_F32 || p.type == TSR_BF16 || (p.type == TSR_FP8 && q->ops->fp8_pages && scaled));
 }
 
 void tsr_kv_write(tsr_queue *q, tsr_pages pages, tsr_view k, tsr_view v, tsr_heads heads,
                   const tsr_step *step)
 {
-    bool fits = heads_fit(heads) && pages_fit(pages) && step_fits(k, step) && tsr_same_shape(k, v) &&
+    bool fits = heads_fit(heads) && pages_fit(q, pages) && step_fits(k, step) && tsr_same_shape(k, v) &&
                 k.cols == heads.n_kv * heads.head_dim && tsr_is_flt(k) && tsr_is_flt(v) && k.type == v.type;
-    if (!tsr_expect(q, fits, "kv_write: k %s, v %s, %lld heads of %lld, step of %lld rows", TSR_SHAPE(k),
-                    TSR_SHAPE(v), (long long)heads.n_kv, (long long)heads.head_dim, (long long)step->n_rows))
+    if (!tsr_expect(q, fits, "kv_write: k %s, v %s, %lld heads of %lld, %s pages, step of %lld rows",
+                    TSR_SHAPE(k), TSR_SHAPE(v), (long long)heads.n_kv, (long long)heads.head_dim,
+                    tsr_dtype_name(pages.type), (long long)step->n_rows))
         return;
     RUN(q, TSR_OP_KV_WRITE, 0, view_bytes(k) * 4, q->ops->kv_write(q, pages, k, v, heads, step));
 }
@@ -310,12 +314,14 @@ static double attend_pairs(const tsr_step *step)
 void tsr_kv_attend(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, tsr_heads heads,
                    const tsr_step *step)
 {
-    bool fits = heads_fit(heads) && pages_fit(pages) && step_fits(y, step) && tsr_same_shape(y, x) &&
+    bool fits = heads_fit(heads) && pages_fit(q, pages) && step_fits(y, step) && tsr_same_shape(y, x) &&
                 y.cols == heads.n_q * heads.head_dim && tsr_is_flt(y) && tsr_is_flt(x) &&
                 step->max_ctx <= step->max_pages * pages.page_tokens;
-    if (!tsr_expect(q, fits, "kv_attend: y %s, q %s, %lld and %lld heads of %lld, context %lld in %lld pages",
+    if (!tsr_expect(q, fits,
+                    "kv_attend: y %s, q %s, %lld and %lld heads of %lld, context %lld in %lld %s pages",
                     TSR_SHAPE(y), TSR_SHAPE(x), (long long)heads.n_q, (long long)heads.n_kv,
-                    (long long)heads.head_dim, (long long)step->max_ctx, (long long)step->max_pages))
+                    (long long)heads.head_dim, (long long)step->max_ctx, (long long)step->max_pages,
+                    tsr_dtype_name(pages.type)))
         return;
     tsr_mark mark = tsr_scratch_mark(q);
     q->work = q->ops->kv_attend_work ? tsr_scratch_bytes(q, q->ops->kv_attend_work(q, heads, step)) : NULL;
@@ -427,10 +433,11 @@ void tsr_attention(tsr_queue *q, tsr_view y, tsr_view qkv, tsr_pages pages, tsr_
                    const tsr_step *step)
 {
     int64_t d_q = heads.n_q * heads.head_dim, d_kv = heads.n_kv * heads.head_dim;
-    bool fits = heads_fit(heads) && tsr_is_flt(qkv) && qkv.cols == d_q + 2 * d_kv && y.cols == d_q &&
-                is_any(y) && step_fits(qkv, step) && step_fits(y, step);
-    if (!tsr_expect(q, fits, "attention: y %s, qkv %s, %lld and %lld heads of %lld", TSR_SHAPE(y),
-                    TSR_SHAPE(qkv), (long long)heads.n_q, (long long)heads.n_kv, (long long)heads.head_dim))
+    bool fits = heads_fit(heads) && pages_fit(q, pages) && tsr_is_flt(qkv) && qkv.cols == d_q + 2 * d_kv &&
+                y.cols == d_q && is_any(y) && step_fits(qkv, step) && step_fits(y, step);
+    if (!tsr_expect(q, fits, "attention: y %s, qkv %s, %lld and %lld heads of %lld, %s pages", TSR_SHAPE(y),
+                    TSR_SHAPE(qkv), (long long)heads.n_q, (long long)heads.n_kv, (long long)heads.head_dim,
+                    tsr_dtype_name(pages.type)))
         return;
     if (q->ops->attention && !q->unfused) {
         RUN(q, TSR_OP_ATTENTION, 4.0 * attend_pairs(step) * (double)d_q, view_bytes(qkv) + view_bytes(y),

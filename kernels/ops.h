@@ -72,11 +72,12 @@ typedef struct tsr_slots {
 } tsr_slots;
 
 /* One layer of every KV page, k and v [n_kv][page_tokens][head_dim] each: page p begins page_stride bytes
- * after page p - 1. */
+ * after page p - 1. In fp8 a key is code * *k_scale, a value code * *v_scale. */
 typedef struct tsr_pages {
     void *k, *v;
+    const float *k_scale, *v_scale; /* one float each, where kernels read; NULL unless type is fp8 */
     int64_t page_stride, page_tokens;
-    tsr_dtype type; /* f32 or bf16 */
+    tsr_dtype type; /* f32, bf16, or where tsr_ops.fp8_pages says so fp8 */
 } tsr_pages;
 
 /* A pool of equal blocks (state slots, KV pages): block i begins at data + i * bytes. */
@@ -235,6 +236,9 @@ typedef void tsr_gated_norm_fn(tsr_queue *q, tsr_view y, tsr_view x, tsr_view z,
 /* Store new keys and values: row t of sequence i goes to position pos[i] + t of its pages
  *
  *   k, v  [n_rows, n_kv D]  flt, rounded to the pages' type
+ *
+ * To fp8 as tsr_convert with TENSOR scales: divided by *k_scale or *v_scale (one f32 division), saturated to
+ * +-448, rounded to nearest even. Exact otherwise but for the one rounding.
  */
 typedef void tsr_kv_write_fn(tsr_queue *q, tsr_pages pages, tsr_view k, tsr_view v, tsr_heads heads,
                              const tsr_step *step);
@@ -244,7 +248,8 @@ typedef void tsr_kv_write_fn(tsr_queue *q, tsr_pages pages, tsr_view k, tsr_view
  *   y, x  [n_rows, n_q D]  flt; x holds the queries
  *
  * Positions on page -1 read as zero keys and values; a slot of -1 changes nothing. Softmax and sums in f32;
- * weights may be rounded to bf16 where the pages are. Accuracy: kt_attend(D, context).
+ * weights may be rounded to bf16 where the pages are bf16 or fp8. Codes of fp8 pages multiply as they are (every
+ * one is exact in bf16 and f16); *k_scale goes into the scores, *v_scale into y. Accuracy: kt_attend(D, context).
  */
 typedef void tsr_kv_attend_fn(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, tsr_heads heads,
                               const tsr_step *step);
@@ -348,6 +353,7 @@ typedef bool tsr_fuses_norm_fn(const tsr_queue *q, const tsr_weight *w, int64_t 
 typedef struct tsr_ops {
     const char *name;         /* "ref", "cpu", "cuda" */
     const tsr_memory *memory; /* its memory; NULL: the host's own */
+    bool fp8_pages;           /* kv_write, kv_attend and attention take pages in fp8 */
 
     tsr_norm_fn *norm;
     tsr_convert_fn *convert;

@@ -15,14 +15,15 @@ typedef struct paged {
     tsr_pages pages;
     const tsr_step *step;
     int64_t seq, head_dim;
+    double scale; /* of fp8 codes, otherwise 1 */
 } paged;
 
 static double paged_at(const paged *p, int64_t head, int64_t pos, int64_t d)
 {
     int64_t page = tsr_ref_page_of(p->pages, p->step, p->seq, pos);
     if (page < 0) return 0;
-    return tsr_load(p->data + page * p->pages.page_stride, p->pages.type,
-                    tsr_ref_page_index(p->pages, p->head_dim, head, pos) + d);
+    return p->scale * tsr_load(p->data + page * p->pages.page_stride, p->pages.type,
+                               tsr_ref_page_index(p->pages, p->head_dim, head, pos) + d);
 }
 
 /* One head of row r, which stands at position `last`. */
@@ -49,8 +50,10 @@ static void attend_row(tsr_view y, tsr_view x, const paged *k, const paged *v, t
 void tsr_ref_kv_attend(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, tsr_heads heads,
                        const tsr_step *step)
 {
+    bool scaled = pages.type == TSR_FP8;
     for (int64_t i = 0; i < step->n_seqs; i++) {
-        paged k = {pages.k, pages, step, i, heads.head_dim}, v = {pages.v, pages, step, i, heads.head_dim};
+        paged k = {pages.k, pages, step, i, heads.head_dim, scaled ? *pages.k_scale : 1};
+        paged v = {pages.v, pages, step, i, heads.head_dim, scaled ? *pages.v_scale : 1};
         for (int64_t t = step->spans.start[i]; t < step->spans.start[i + 1]; t++)
             for (int64_t head = 0; head < heads.n_q; head++)
                 attend_row(y, x, &k, &v, heads, head, t, step->pos[i] + t - step->spans.start[i], q->work);

@@ -4,6 +4,7 @@
 
 const tsr_ops tsr_ref_ops = {
     .name = "ref",
+    .fp8_pages = true,
     .norm = tsr_ref_norm,
     .convert = tsr_ref_convert,
     .linear = tsr_ref_linear,

@@ -110,6 +110,8 @@ static tsr_pages pages(const call *c, tsr_pages p)
 {
     p.k = place(c, "k pages", p.k);
     p.v = place(c, "v pages", p.v);
+    p.k_scale = place(c, "k scale", p.k_scale);
+    p.v_scale = place(c, "v scale", p.v_scale);
     return p;
 }
 

@@ -7,7 +7,7 @@ static void run(kt *t)
     kt_step_opts o = kt_step_long(t);
     o.page_tokens = kt_model(t, kt_pick(t, 1, 4, 16), 256);
     kt_steps k = kt_step(t, o);
-    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_flt(t), TSR_BF16);
+    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_page_type(t), TSR_BF16);
     kt_paged p = kt_pages(t, &k, h, kv, true);
     t->q->type = kt_flt(t);
     tsr_view qkv = kt_in(t, kt_flt(t), k.all.n_rows, (h.n_q + 2 * h.n_kv) * h.head_dim);

@@ -126,7 +126,7 @@ kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type)
 {
     kt_tol tol = kt_sum(n);
     tol.terms += 0x1p-24 * score * (2 + 3 * sqrt((double)head_dim));
-    if (type == TSR_BF16) tol.terms += 1.5 * 0x1p-8;
+    if (type != TSR_F32) tol.terms += 1.5 * 0x1p-8;
     return tol;
 }
 

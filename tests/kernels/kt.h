@@ -22,7 +22,8 @@ typedef struct kt {
     int64_t n_units, first, end;
     int32_t *unit_start; /* [n_units + 1] rows of each unit */
 
-    bool sizes; /* this run wants kt_size filled */
+    bool sizes;     /* this run wants kt_size filled */
+    bool fp8_pages; /* set by kt_pages: a table whose ops lack them is left out */
 
     /* The harness's own. */
     uint64_t rng, part_rng;
@@ -192,6 +193,8 @@ void kt_poison_new(tsr_view slots, const tsr_step *all);
 
 tsr_heads kt_heads(kt *t);
 
+tsr_dtype kt_page_type(kt *t); /* f32, bf16 or fp8 */
+
 typedef struct kt_paged {
     tsr_pages pages;
     tsr_view block;     /* [n_pages, ...] */
@@ -199,7 +202,7 @@ typedef struct kt_paged {
 } kt_paged;
 
 /* Pages that hold the context of every sequence, and NaN in all other places. `written`: the op stores the new
- * rows itself, and the pages are its output. */
+ * rows itself, and the pages are its output. The scales of fp8 pages are small enough that some values saturate. */
 kt_paged kt_pages(kt *t, const kt_steps *k, tsr_heads h, tsr_dtype type, bool written);
 
 /* ---------------------------------------------------------------- the mixer ----------------------------- */

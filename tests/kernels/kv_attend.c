@@ -11,7 +11,7 @@ static void run(kt *t)
         o.max_pos = 1300;
     }
     kt_steps k = kt_step(t, o);
-    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_flt(t), TSR_BF16);
+    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_page_type(t), TSR_BF16);
     kt_paged p = kt_pages(t, &k, h, kv, false);
     tsr_view x = kt_in(t, kt_flt(t), k.all.n_rows, h.n_q * h.head_dim);
     double score = 1;

@@ -8,7 +8,8 @@ static void run(kt *t)
     o.page_tokens = kt_model(t, kt_pick(t, 1, 4, 16), 256);
     kt_steps k = kt_step(t, o);
     tsr_dtype type = kt_flt(t);
-    kt_paged p = kt_pages(t, &k, h, kt_flt(t), true);
+    tsr_dtype kv = (tsr_dtype)kt_model(t, kt_page_type(t), TSR_BF16);
+    kt_paged p = kt_pages(t, &k, h, kv, true);
     tsr_view key = kt_in(t, type, k.all.n_rows, h.n_kv * h.head_dim);
     tsr_view value = kt_in(t, type, k.all.n_rows, h.n_kv * h.head_dim);
     tsr_kv_write(t->q, p.pages, kt_part(t, key), kt_part(t, value), h, &k.part);
