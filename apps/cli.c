@@ -67,10 +67,29 @@ int report(tsr_status status)
     return EXIT_FAILED;
 }
 
+/* Whether weights, scratch and sessions fit on the device together, before any of it travels there. What fails for
+ * another reason is left to the opening itself. */
+static bool fits_device(const char *path, const options *o)
+{
+    tsr_plan p;
+    if (tsr_plan_model(&p, path, &o->model_opts, &o->engine) || !p.free_bytes ||
+        p.total_bytes <= p.free_bytes)
+        return true;
+    const double gib = 0x1p-30;
+    complain(
+        "%s takes %.3g GiB on the device: weights %.3g, scratch %.3g, %lld sessions of %lld tokens %.3g; "
+        "%.3g of %.3g GiB are free; a smaller context (-c) takes less",
+        path, (double)p.total_bytes * gib, (double)p.weight_block_bytes * gib, (double)p.scratch_bytes * gib,
+        (long long)p.n_sessions, (long long)p.n_ctx,
+        (double)(p.n_sessions * (p.state_bytes + p.kv_bytes)) * gib, (double)p.free_bytes * gib,
+        (double)p.memory_bytes * gib);
+    return false;
+}
+
 int open_model(const options *o, tsr_model **model, tsr_engine **engine)
 {
     const char *path = model_path(o);
-    if (!path) return EXIT_FAILED;
+    if (!path || (engine && !fits_device(path, o))) return EXIT_FAILED;
     progress("loading %s", path);
     tsr_model_opts opts = o->model_opts;
     opts.on_load = show_load;

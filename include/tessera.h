@@ -164,7 +164,8 @@ typedef struct tsr_plan {
     int64_t n_ctx;
     int64_t n_sessions;        /* asked for */
     int64_t total_bytes;       /* for that many sessions */
-    int64_t memory_bytes;      /* of the machine, or as asked */
+    int64_t memory_bytes;      /* of the machine or the device, or as asked */
+    int64_t free_bytes;        /* of a device, now; 0 on the host, which can page */
     int64_t sessions_that_fit; /* in memory_bytes */
 } tsr_plan;
 

@@ -115,15 +115,17 @@ static int64_t as_int64(size_t bytes)
     return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
-/* All memory of what the model runs on. */
-static tsr_status memory_of(int64_t *out, const tsr_model *m)
+/* The memory of what the model runs on. */
+static tsr_status fill_memory(tsr_plan *out, const tsr_model *m)
 {
     size_t free_bytes, all_bytes;
-    *out = machine_memory();
+    out->memory_bytes = machine_memory();
     if (!m->ops.memory) return TSR_OK;
     tsr_status st = m->ops.memory->room(&free_bytes, &all_bytes);
-    if (!st) *out = as_int64(all_bytes);
-    return st;
+    if (st) return st;
+    out->memory_bytes = as_int64(all_bytes);
+    out->free_bytes = as_int64(free_bytes);
+    return TSR_OK;
 }
 
 /* An engine that does not fit beside the weights is refused before any of it is taken, with plan's figures. */
@@ -155,9 +157,6 @@ tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
         weights +=
             tsr_internvit_loaded(m->vit)->weight_bytes + tsr_projector_loaded(m->projector)->weight_bytes;
     if (m->ops.memory) weights = block; /* nothing is read from the file where it lies */
-    int64_t memory;
-    st = memory_of(&memory, m);
-    if (st) return st;
     tsr_plan p = {.weight_file_bytes = weights > block ? as_int64(weights - block) : 0,
                   .weight_block_bytes = as_int64(block),
                   .state_bytes = as_int64(sizes.slot_bytes),
@@ -165,8 +164,9 @@ tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
                   .kv_bytes = as_int64(tsr_mul((size_t)pages, sizes.page_bytes)),
                   .scratch_bytes = as_int64(scratch),
                   .n_ctx = s.n_ctx,
-                  .n_sessions = s.n_sessions,
-                  .memory_bytes = memory};
+                  .n_sessions = s.n_sessions};
+    st = fill_memory(&p, m);
+    if (st) return st;
     size_t total = tsr_add(tsr_add(weights > block ? weights : block, scratch), sizes.total);
     p.total_bytes = as_int64(total);
     *out = p;

@@ -41,7 +41,7 @@ for reason in "FAR_DEVICES=0|finds no GPU" "FAR_DRIVER_ERROR=999|an error of the
     refused "${reason#*|}" "${reason%%|*}"
     falls_back "${reason%%|*}"
 done
-refused "GiB for weights" FAR_LIMIT=20000
+refused "GiB on the device: weights" FAR_LIMIT=20000
 
 # A kernel that ruins the device: one message and the end; with TSR_SYNC=1 it names the op.
 ruined() { # SETTING...
