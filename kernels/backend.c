@@ -47,7 +47,6 @@ tsr_ops tsr_cpu_ops(unsigned features)
 {
     tsr_ops ops = tsr_ref_ops;
     ops.name = "cpu";
-    ops.fp8_pages = false;
 
     LEVELLED(norm);
     LEVELLED(convert);

@@ -62,7 +62,8 @@ static void attend_task(void *arg, int64_t task, int worker)
         pack_keys(&f, j->qkv, k_col, v_col, key, n);
         flash_block(&f, last - first, key - begin, n);
     }
-    for (int64_t r = first; r < last; r++) flash_finish(&f, r - first, (void *)at(j->y, r, q_col), j->y.type);
+    for (int64_t r = first; r < last; r++)
+        flash_finish(&f, r - first, (void *)at(j->y, r, q_col), j->y.type, 1);
 }
 
 void TSR_AT(tsr_cpu_attend)(tsr_queue *q, tsr_view y, tsr_view qkv, tsr_heads heads, tsr_spans spans)

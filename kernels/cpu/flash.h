@@ -111,11 +111,11 @@ static inline void flash_block(flash *f, int64_t n_rows, int64_t first, int64_t 
     }
 }
 
-/* The finished row i into y. */
-INLINE void flash_finish(flash *f, int64_t i, void *y, tsr_dtype type)
+/* The finished row i, times scale, into y. */
+INLINE void flash_finish(flash *f, int64_t i, void *y, tsr_dtype type, float scale)
 {
-    float *row = f->y + i * f->ld, inverse = 1 / f->total[i];
-    for (int64_t d = 0; d < f->dim; d++) row[d] *= inverse;
+    float *row = f->y + i * f->ld, share = scale / f->total[i];
+    for (int64_t d = 0; d < f->dim; d++) row[d] *= share;
     narrow(y, type, row, f->dim);
 }
 

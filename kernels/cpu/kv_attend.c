@@ -18,9 +18,10 @@ typedef struct attend_job {
     tsr_pages pages;
     tsr_heads heads;
     const tsr_step *step;
-    int64_t n_parts, part; /* prefill: of the longest sequence; its rows */
-    int64_t n_splits;      /* decode: of the longest context */
-    float *pieces;         /* decode: [n_decode][n_splits][n_q][piece_floats] */
+    float q_scale, y_scale; /* of scores and sums; the pages' own scales are in them */
+    int64_t n_parts, part;  /* prefill: of the longest sequence; its rows */
+    int64_t n_splits;       /* decode: of the longest context */
+    float *pieces;          /* decode: [n_decode][n_splits][n_q][piece_floats] */
 } attend_job;
 
 static const void *query_at(const attend_job *j, int64_t t, int64_t head)
@@ -64,7 +65,7 @@ static void prefill_rows(const attend_job *j, flash *f, int64_t seq, int64_t hea
     int64_t pos = j->step->pos[seq] - j->step->spans.start[seq], i = 0;
     for (int64_t t = first; t < last; t++)
         for (int64_t h = head; h < head + n_heads; h++)
-            flash_query(f, i++, query_at(j, t, h), j->x.type, j->heads.scale, pos + t + 1);
+            flash_query(f, i++, query_at(j, t, h), j->x.type, j->q_scale, pos + t + 1);
     for (int64_t key = 0; key < pos + last; key += FLASH_KEYS) {
         int64_t n = pos + last - key < FLASH_KEYS ? pos + last - key : FLASH_KEYS;
         pack_keys(f, j, seq, head / (j->heads.n_q / j->heads.n_kv), key, n);
@@ -72,7 +73,8 @@ static void prefill_rows(const attend_job *j, flash *f, int64_t seq, int64_t hea
     }
     i = 0;
     for (int64_t t = first; t < last; t++)
-        for (int64_t h = head; h < head + n_heads; h++) flash_finish(f, i++, result_at(j, t, h), j->y.type);
+        for (int64_t h = head; h < head + n_heads; h++)
+            flash_finish(f, i++, result_at(j, t, h), j->y.type, j->y_scale);
 }
 
 static void prefill_task(void *arg, int64_t task, int worker)
@@ -112,8 +114,10 @@ INLINE vf load_kv(const void *data, tsr_dtype type, int64_t i, int64_t n)
 {
     const float *f32 = (const float *)data + i;
     const uint16_t *bf16 = (const uint16_t *)data + i;
-    if (n >= LANES) return type == TSR_F32 ? vf_load(f32) : vf_load_bf16(bf16);
-    return type == TSR_F32 ? vf_load_n(f32, n) : vf_load_bf16_n(bf16, n);
+    const uint8_t *fp8 = (const uint8_t *)data + i;
+    if (type == TSR_F32) return n >= LANES ? vf_load(f32) : vf_load_n(f32, n);
+    if (type == TSR_BF16) return n >= LANES ? vf_load_bf16(bf16) : vf_load_bf16_n(bf16, n);
+    return n >= LANES ? vf_load_fp8(fp8) : vf_load_fp8_n(fp8, n);
 }
 
 /* s[h * SPLIT + key] = q_h k for n keys; q is [heads][ld]. */
@@ -158,7 +162,7 @@ INLINE void attend_piece(const attend_job *j, float *memory, int64_t seq, int64_
     memset(q, 0, (size_t)(2 * TOGETHER * ld) * sizeof *q);
     for (int64_t h = 0; h < heads; h++) {
         widen(q + h * ld, query_at(j, seq, head + h), j->x.type, dim);
-        for (int64_t d = 0; d < dim; d++) q[h * ld + d] *= j->heads.scale;
+        for (int64_t d = 0; d < dim; d++) q[h * ld + d] *= j->q_scale;
     }
 
     for (int64_t pos = first; pos < last;) {
@@ -189,6 +193,17 @@ INLINE void attend_piece(const attend_job *j, float *memory, int64_t seq, int64_
         memcpy(piece_at(j, seq, split, head + h), y + h * ld, (size_t)dim * sizeof *y);
 }
 
+/* The type as a constant, so that each has its own loop. */
+INLINE void attend_heads(const attend_job *j, float *memory, int64_t seq, int64_t split, int64_t head,
+                         int heads)
+{
+    switch (j->pages.type) {
+    case TSR_F32: attend_piece(j, memory, seq, split, head, heads, TSR_F32); break;
+    case TSR_BF16: attend_piece(j, memory, seq, split, head, heads, TSR_BF16); break;
+    default: attend_piece(j, memory, seq, split, head, heads, TSR_FP8); break;
+    }
+}
+
 static void decode_task(void *arg, int64_t task, int worker)
 {
     const attend_job *j = arg;
@@ -197,16 +212,8 @@ static void decode_task(void *arg, int64_t task, int worker)
     if (split * SPLIT > j->step->pos[seq]) return;
     float *memory = tsr_pool_scratch(j->pool, worker);
     int64_t head = kv_head * group, end = head + group;
-    for (; head + TOGETHER <= end; head += TOGETHER)
-        if (j->pages.type == TSR_F32)
-            attend_piece(j, memory, seq, split, head, TOGETHER, TSR_F32);
-        else
-            attend_piece(j, memory, seq, split, head, TOGETHER, TSR_BF16);
-    for (; head < end; head++)
-        if (j->pages.type == TSR_F32)
-            attend_piece(j, memory, seq, split, head, 1, TSR_F32);
-        else
-            attend_piece(j, memory, seq, split, head, 1, TSR_BF16);
+    for (; head + TOGETHER <= end; head += TOGETHER) attend_heads(j, memory, seq, split, head, TOGETHER);
+    for (; head < end; head++) attend_heads(j, memory, seq, split, head, 1);
 }
 
 /* All pieces of one sequence and head. */
@@ -224,7 +231,7 @@ static void join_task(void *arg, int64_t task, int worker)
         total += share * piece[dim + 1];
         for (int64_t d = 0; d < dim; d++) y[d] += share * piece[d];
     }
-    for (int64_t d = 0; d < dim; d++) y[d] /= total;
+    for (int64_t d = 0; d < dim; d++) y[d] = y[d] / total * j->y_scale;
     narrow(result_at(j, seq, head), j->y.type, y, dim);
 }
 
@@ -246,7 +253,15 @@ void TSR_AT(tsr_cpu_kv_attend)(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages p
                                const tsr_step *step)
 {
     assert(heads.head_dim <= FLASH_MAX_DIM);
-    attend_job j = {.pool = q->pool, .y = y, .x = x, .pages = pages, .heads = heads, .step = step};
+    bool scaled = pages.type == TSR_FP8;
+    attend_job j = {.pool = q->pool,
+                    .y = y,
+                    .x = x,
+                    .pages = pages,
+                    .heads = heads,
+                    .step = step,
+                    .q_scale = scaled ? heads.scale * *pages.k_scale : heads.scale,
+                    .y_scale = scaled ? *pages.v_scale : 1};
     if (step->n_decode) {
         j.pieces = q->work;
         j.n_splits = splits_of(step);

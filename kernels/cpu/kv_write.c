@@ -10,10 +10,23 @@ typedef struct write_job {
     const tsr_step *step;
 } write_job;
 
-static void put_head(void *to, tsr_dtype type, tsr_view x, int64_t t, int64_t col, int64_t n)
+static void put_codes(uint8_t *to, float scale, const void *from, tsr_dtype type, int64_t n)
+{
+    float piece[256];
+    for (int64_t at = 0; at < n; at += 256) {
+        int64_t some = n - at < 256 ? n - at : 256;
+        widen(piece, (const char *)from + (size_t)at * tsr_dtype_bytes(type), type, some);
+        for (int64_t i = 0; i < some; i++) to[at + i] = tsr_to_fp8(piece[i] / scale);
+    }
+}
+
+static void put_head(void *to, tsr_dtype type, const float *scale, tsr_view x, int64_t t, int64_t col,
+                     int64_t n)
 {
     const char *from = (const char *)tsr_row(x, t) + (size_t)col * tsr_dtype_bytes(x.type);
-    if (x.type == type)
+    if (type == TSR_FP8)
+        put_codes(to, *scale, from, x.type, n);
+    else if (x.type == type)
         memcpy(to, from, (size_t)n * tsr_dtype_bytes(type));
     else if (type == TSR_F32)
         widen(to, from, x.type, n);
@@ -30,8 +43,8 @@ static void write_task(void *arg, int64_t task, int worker)
     for (int64_t t = first; t < j->step->spans.start[seq + 1]; t++) {
         tsr_paged at = tsr_paged_at(j->pages, dim, j->step, seq, head, j->step->pos[seq] + t - first);
         if (!at.k) continue;
-        put_head(at.k, j->pages.type, j->k, t, head * dim, dim);
-        put_head(at.v, j->pages.type, j->v, t, head * dim, dim);
+        put_head(at.k, j->pages.type, j->pages.k_scale, j->k, t, head * dim, dim);
+        put_head(at.v, j->pages.type, j->pages.v_scale, j->v, t, head * dim, dim);
     }
 }
 

@@ -19,6 +19,11 @@ static inline void widen(float *out, const void *data, tsr_dtype type, int64_t n
         int64_t i = 0;
         for (; i + LANES <= n; i += LANES) vf_store(out + i, vf_load_bf16(from + i));
         for (; i < n; i++) out[i] = tsr_from_bf16(from[i]);
+    } else if (type == TSR_FP8) {
+        const uint8_t *from = data;
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) vf_store(out + i, vf_load_fp8(from + i));
+        for (; i < n; i++) out[i] = tsr_from_fp8(from[i]);
     } else {
         for (int64_t i = 0; i < n; i++) out[i] = tsr_load(data, type, i);
     }

@@ -37,6 +37,7 @@ typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
+typedef uint8_t vb __attribute__((vector_size(LANES)));
 
 INLINE vf vf_all(float value)
 {
@@ -106,6 +107,31 @@ INLINE void vf_store_bf16(uint16_t *p, vf v)
 {
     vh h = vf_to_bf16(v);
     memcpy(p, &h, sizeof h);
+}
+
+/* As tsr_from_fp8. An exponent of 0 is read as one more bit of mantissa, 2^-7 (1 + m / 8), and put right: no number
+ * on the way is below the normal ones. */
+INLINE vf vf_from_fp8(vb b)
+{
+    vu code = __builtin_convertvector(b, vu), magnitude = code & 0x7f;
+    vf normal = (vf)((magnitude << 20) + (120u << 23));
+    vu value = vu_select((vi)(magnitude < 8), (vu)(normal + normal - 0x1p-6f), (vu)normal);
+    value = vu_select((vi)(magnitude == 0x7f), 0x7fc00000u - (vu){0}, value);
+    return (vf)(value | (code & 0x80) << 24);
+}
+
+INLINE vf vf_load_fp8(const uint8_t *p)
+{
+    vb b;
+    memcpy(&b, p, sizeof b);
+    return vf_from_fp8(b);
+}
+
+INLINE vf vf_load_fp8_n(const uint8_t *p, int64_t n)
+{
+    vb b = {0};
+    memcpy(&b, p, (size_t)n);
+    return vf_from_fp8(b);
 }
 
 /* a * b + c; one rounding where the level has it. */
