@@ -17,19 +17,20 @@ static int show_work(void *user, const char *what, int64_t done, int64_t total)
     return !term_interrupted();
 }
 
-/* on or off; -1 after a message. */
-static int on_or_off(const char *word)
+/* 1 for `yes`, 0 for `no`, -1 after a message. */
+static int one_of(const char *flag, const char *word, const char *yes, const char *no)
 {
-    if (!word || !strcmp(word, "on")) return 1;
-    if (!strcmp(word, "off")) return 0;
-    complain("--attention: '%s' was found; on or off is wanted", word);
+    if (!strcmp(word, yes)) return 1;
+    if (!strcmp(word, no)) return 0;
+    complain("%s: '%s' was found; %s or %s is wanted", flag, word, yes, no);
     return -1;
 }
 
 int run_quantize(options *o)
 {
-    int attention = on_or_off(o->attention);
-    if (attention < 0) return EXIT_USAGE;
+    int attention = one_of("--attention", o->attention ? o->attention : "on", "on", "off");
+    int kv = one_of("--kv", o->engine.kv ? o->engine.kv : "bf16", "fp8", "bf16");
+    if (attention < 0 || kv < 0) return EXIT_USAGE;
     if (!o->out) {
         complain("quantize: -o DIR is wanted");
         return EXIT_USAGE;
@@ -44,6 +45,7 @@ int run_quantize(options *o)
     tsr_quantize_opts q = o->quantize;
     tsr_quantize_info info;
     q.keep_attention = !attention;
+    q.kv = kv;
     q.image = o->image;
     q.max_shard_bytes = (int64_t)(o->max_shard_gib * 0x1p30);
     q.samples = samples_path();

@@ -100,8 +100,11 @@ typedef struct tsr_image tsr_image;
 typedef struct tsr_model_opts {
     const char *backend; /* "auto" (default), "ref", "cpu", "cuda" */
     const char *
-        dtype; /* of activations: "auto" (default), "f32", "bf16"; "fp8": as auto, and the decoder's linears are rounded to FP8 (a
+        dtype; /* of activations: "auto" (default), "f32", "bf16"; "fp8": as auto, and linears are rounded to FP8 (a
        scale per row) while they are loaded */
+    const char *
+        fp8_parts; /* which, beside the decoder's projections, MLPs and experts: any of "attention", "lm_head", "vision",
+       "projector", with commas between; "none"; "all"; NULL: "attention". Without "fp8" for a synthetic one alone */
     const char *fp8_activations; /* "auto" (default), "on", "off" */
     const char *chat_template;   /* NULL: chosen by the checkpoint; else a name from tsr_chat_template() */
     const char *vision_parity;   /* "default", or "hf": alpha dropped, 16 bits clipped, no rotation */
@@ -177,6 +180,9 @@ typedef struct tsr_engine_opts {
     int64_t memory_bytes; /* tsr_plan_model only: 0: what the machine has */
     int unfused;          /* run fused ops piece by piece (trace) */
     int timed;            /* fill the seconds of the counters */
+    const char
+        *kv; /* keys and values: "auto" (default: f32 for an f32 checkpoint, otherwise bf16), "f32", "bf16",
+                             "fp8" (TSR_E_UNSUPPORTED for a checkpoint without scales for them) */
 } tsr_engine_opts;
 
 /* `path` as for tsr_model_open, or the name of a synthetic shape. */
@@ -391,6 +397,7 @@ typedef struct tsr_quantize_opts {
     tsr_image_opts image;           /* how pictures are cut */
     int keep_attention;             /* leave q, k, v and o as they are */
     int lm_head, vision, projector; /* quantise these too */
+    int kv;                         /* write scales for keys and values in FP8 */
     int64_t max_shard_bytes;        /* of one weight file; 0: 4 GiB */
     tsr_quantize_progress_fn *on_progress;
     void *user;

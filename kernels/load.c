@@ -46,6 +46,7 @@ tsr_status tsr_loader_open(tsr_loader **out, tsr_queue *q, tsr_loader_opts opts)
     if (!l) return tsr_fail(TSR_E_NOMEM, "no memory for a loader");
     l->q = q;
     l->opts = opts;
+    if (!opts.fp8_parts) l->opts.fp8_parts = TSR_FP8_DEFAULT_PARTS;
     *out = l;
     return TSR_OK;
 }
@@ -485,6 +486,20 @@ static float scale_of(tsr_loader *l, const tsr_tensor *t, int64_t i)
     return scale;
 }
 
+const float *tsr_load_scale(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, float made_up)
+{
+    const int64_t want = 1;
+    const tsr_tensor *t = need_floats(l, n, layer, &want, 1);
+    float *to = tsr_load_bytes(l, sizeof *to), scale = t ? scale_of(l, t, 0) : made_up;
+    if (is_filling(l)) *to = scale;
+    return to;
+}
+
+bool tsr_load_rounds(const tsr_loader *l, tsr_linear_part part)
+{
+    return l->opts.quantise && part != TSR_PART_TABLE && l->opts.fp8_parts >> part & 1;
+}
+
 /* The weight's scales behind the n already in l->scales; how many, 0 after a failure. */
 static int64_t read_scales(tsr_loader *l, int64_t n, const char *stem, int64_t rows)
 {
@@ -518,6 +533,9 @@ static void read_input_scale(tsr_loader *l, float *largest, const char *stem)
                       name);
     }
 }
+
+/* Made-up inputs of up to 28 are covered: what norms and relu^2 make of values about 1. */
+#define MADE_UP_INPUT_SCALE 0.0625f
 
 static void tell_bound(const tsr_loader *l, const char *name, int64_t layer, const tsr_tensor *t)
 {
@@ -661,10 +679,10 @@ static void round_row(void *arg, int64_t row, int worker)
 
 /* Round all parts; returns how many scales they have. Scales are needed while measuring where there is one to a
  * part, because equal ones are stored once. */
-static int64_t round_parts(tsr_loader *l, int64_t n_parts)
+static int64_t round_parts(tsr_loader *l, tsr_linear_part part, int64_t n_parts)
 {
     int64_t rows = 0, row = 0;
-    l->rounded = l->opts.quantise && l->parts[0].type != TSR_FP8;
+    l->rounded = tsr_load_rounds(l, part) && l->parts[0].type != TSR_FP8;
     if (!l->rounded || l->failed) return 0;
     for (int64_t p = 0; p < n_parts; p++) rows += l->parts[p].rows;
     size_t cols = (size_t)l->parts[0].cols;
@@ -693,11 +711,12 @@ static int64_t round_parts(tsr_loader *l, int64_t n_parts)
 
 /* Made-up parts: one matrix for all rows, or one for each expert, lying behind each other. */
 static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n_parts, int64_t rows,
-                       int64_t cols, bool unquantised)
+                       int64_t cols, tsr_linear_part part, float *input_scale)
 {
-    tsr_dtype type = l->opts.quantise ? TSR_FP8 : l->opts.type;
-    if (unquantised && type == TSR_FP8) type = TSR_BF16;
-    l->rounded = l->opts.quantise && type == TSR_FP8;
+    tsr_dtype type = l->opts.type;
+    if (type == TSR_FP8 && (part == TSR_PART_TABLE || !(l->opts.fp8_parts >> part & 1))) type = TSR_BF16;
+    l->rounded = tsr_load_rounds(l, part);
+    if (l->rounded) type = TSR_FP8;
     uint64_t key = key_of(l, name, layer);
     float rms = 1.0f / sqrtf((float)cols);
     size_t each = tsr_mul(tsr_mul((size_t)rows, (size_t)cols), tsr_dtype_bytes(type));
@@ -717,6 +736,7 @@ static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n
     }
     if (is_filling(l)) /* the mean square of 1 to 2 is 7 / 3, its root about 1.5 */
         fill_random(l, data, (size_t)n_parts * each, key, type, (int)floorf(log2f(rms / 1.5f) + 0.5f));
+    if (type == TSR_FP8 && !l->rounded) *input_scale = MADE_UP_INPUT_SCALE;
     return n_parts * per_part;
 }
 
@@ -748,7 +768,7 @@ void tsr_load_linear(tsr_loader *l, tsr_weight *out, const char *name, const tsr
     for (int p = 0; p < n_parts; p++) rows += parts[p].rows;
     if (!make_room(l, n_parts, 0)) return;
 
-    if (!l->opts.files) n_scales = make_up(l, name, layer, 1, rows, cols, o.unquantised);
+    if (!l->opts.files) n_scales = make_up(l, name, layer, 1, rows, cols, o.part, &input_scale);
     for (int p = 0; p < n_parts && l->opts.files && !l->failed; p++) {
         char stem[MAX_NAME];
         int64_t want[4] = {parts[p].rows, o.inner[0] ? o.inner[0] : cols, o.inner[1], o.inner[2]};
@@ -758,11 +778,7 @@ void tsr_load_linear(tsr_loader *l, tsr_weight *out, const char *name, const tsr
                   &n_scales);
         if (!l->failed && l->parts[p].type == TSR_FP8) read_input_scale(l, &input_scale, stem);
     }
-    if (l->opts.files) {
-        int64_t n_rounded = o.unquantised ? 0 : round_parts(l, n_parts);
-        n_scales += n_rounded;
-        l->rounded = n_rounded > 0;
-    }
+    if (l->opts.files) n_scales += round_parts(l, o.part, n_parts);
     const float *bias = o.bias ? load_bias(l, name, parts, n_parts, layer, rows) : NULL;
     if (!l->failed)
         pack(l, out, name, layer, l->opts.files ? n_parts : 1, n_scales, false, bias, input_scale);
@@ -779,7 +795,7 @@ void tsr_load_experts(tsr_loader *l, tsr_weight *out, const tsr_tensor_names *ea
 
     tsr_tensor *all = find(l, stem, stacked, layer, 0, "");
     if (!l->opts.files) {
-        n_scales = make_up(l, each->name, layer, n_experts, rows, cols, false);
+        n_scales = make_up(l, each->name, layer, n_experts, rows, cols, TSR_PART_DECODER, &input_scale);
     } else if (all) {
         const int64_t want[3] = {n_experts, rows, cols};
         if (!check_float(l, all) || !check_shape(l, all, want, 3)) return;
@@ -801,6 +817,6 @@ void tsr_load_experts(tsr_loader *l, tsr_weight *out, const tsr_tensor_names *ea
             if (!l->failed && l->parts[e].type == TSR_FP8) read_input_scale(l, &input_scale, stem);
         }
     }
-    if (l->opts.files && !l->failed) n_scales += round_parts(l, n_experts);
+    if (l->opts.files && !l->failed) n_scales += round_parts(l, TSR_PART_DECODER, n_experts);
     if (!l->failed) pack(l, out, each->name, layer, n_experts, n_scales, true, NULL, input_scale);
 }

@@ -17,6 +17,18 @@
 
 typedef struct tsr_loader tsr_loader;
 
+/* What a linear is a part of, for the choice of those in FP8. Tables never are. */
+typedef enum tsr_linear_part {
+    TSR_PART_DECODER, /* Mamba's projections, MLPs, experts */
+    TSR_PART_ATTENTION,
+    TSR_PART_HEAD,
+    TSR_PART_VISION,
+    TSR_PART_PROJECTOR,
+    TSR_PART_TABLE
+} tsr_linear_part;
+
+#define TSR_FP8_DEFAULT_PARTS (1u << TSR_PART_DECODER | 1u << TSR_PART_ATTENTION)
+
 /* Where weights come from. With `files` NULL they are made up: every linear of `type`, values random from
  * `seed` and never zero, sized so that activations keep their scale. */
 typedef struct tsr_loader_opts {
@@ -24,8 +36,11 @@ typedef struct tsr_loader_opts {
     tsr_dtype type;         /* without files: f32, bf16, f16 or fp8 */
     tsr_scale_kind scaled;  /* without files, fp8: TENSOR or ROW */
     uint64_t seed;          /* without files */
-    bool quantise; /* round the linears that exporters quantise to FP8, a scale per row, as they are packed;
-                                 their input mode is then DYNAMIC instead of STATIC. Made-up ones likewise */
+    bool quantise; /* round linears of fp8_parts to FP8, a scale per row, as they are packed; their input
+                                      mode is then DYNAMIC instead of STATIC. Made-up ones likewise */
+    unsigned
+        fp8_parts; /* bits 1 << tsr_linear_part: what is rounded, or made up, in FP8 (0: the default parts);
+                           the rest of a made-up FP8 model is bf16 */
     bool dry;      /* measure only: networks open without data, for dry queues */
     tsr_input_mode fp8_input; /* how linears with FP8 weights take their input; KEEP: weights only */
 
@@ -109,6 +124,13 @@ bool tsr_load_filling(const tsr_loader *l);
 tsr_view tsr_load_vector(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t count,
                          tsr_range made_up);
 
+/* One positive float where kernels read; NULL while measuring. Only for a tensor that tsr_load_find found, or
+ * without files. */
+const float *tsr_load_scale(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, float made_up);
+
+/* Linears of this part are being rounded to FP8. */
+bool tsr_load_rounds(const tsr_loader *l, tsr_linear_part part);
+
 /* f32 [rows, cols], dense, from a tensor [rows, cols]; `transposed`: from a tensor [cols, rows]. */
 tsr_view tsr_load_table(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t rows, int64_t cols,
                         bool transposed, tsr_range made_up);
@@ -128,8 +150,7 @@ typedef struct tsr_load_part {
 
 typedef struct tsr_load_linear_opts {
     bool bias;
-    bool
-        unquantised; /* never made FP8 here: made-up ones are bf16, as exporters leave embeddings and heads */
+    tsr_linear_part part;
     int64_t inner[3]; /* the tensor is [rows, inner...] with this product as columns; all 0: [rows, cols] */
 } tsr_load_linear_opts;
 

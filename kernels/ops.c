@@ -300,6 +300,7 @@ void tsr_kv_write(tsr_queue *q, tsr_pages pages, tsr_view k, tsr_view v, tsr_hea
                     TSR_SHAPE(k), TSR_SHAPE(v), (long long)heads.n_kv, (long long)heads.head_dim,
                     tsr_dtype_name(pages.type), (long long)step->n_rows))
         return;
+    if (q->watch && q->watch->keys && !q->dry && !q->failed) q->watch->keys(q->watch->user, k, v);
     RUN(q, TSR_OP_KV_WRITE, 0, view_bytes(k) * 4, q->ops->kv_write(q, pages, k, v, heads, step));
 }
 

@@ -58,12 +58,14 @@ typedef struct tsr_op_count {
 typedef void tsr_tap_fn(void *user, const char *name, tsr_view value);
 
 /* A listener for what linears read, told before each product: x as the op takes it (a norm before the product is
- * then never fused, if the queue is `unfused`), or the rows of a mixture and the experts that each chose. */
+ * then never fused, if the queue is `unfused`), or the rows of a mixture and the experts that each chose; and for
+ * keys and values on their way into pages. */
 typedef struct tsr_watch {
     void (*linear)(void *user, const struct tsr_weight *w, tsr_view x);
     void (*experts)(void *user, const struct tsr_weight *up, const struct tsr_weight *down, tsr_view t,
                     tsr_view ids);
     void *user;
+    void (*keys)(void *user, tsr_view k, tsr_view v); /* may be NULL */
 } tsr_watch;
 
 typedef struct tsr_queue {

@@ -18,6 +18,8 @@ typedef struct tsr_attention_layer {
     tsr_norm_weight norm;
     tsr_weight qkv, o;
     tsr_heads heads;
+    const float *k_scale, *v_scale; /* of pages in FP8; where kernels read */
+    bool has_kv_scales;
 } tsr_attention_layer;
 
 typedef struct tsr_mlp_layer {

@@ -23,7 +23,8 @@ static const tsr_tensor_names head = {"lm.head", {"lm_head", "language_model.lm_
 static const tsr_tensor_names final_norm = {"lm.norm", {"$norm_f.weight"}};
 static const tsr_tensor_names layer_norm = {"lm.layer.#.norm", {"$layers.#.norm.weight"}};
 
-/* The speculative head, audio, unused rotary tables, and the scales of an FP8 KV cache (which stays 16-bit). */
+/* The speculative head, audio, unused rotary tables, and scales of KV caches in other places than an attention layer
+ * of ours. */
 static const char *const ignored[] = {"mtp.*",     "*.mtp.*",   "sound_*", "*.rotary_emb.inv_freq",
                                       "*.k_scale", "*.v_scale", NULL};
 
@@ -62,27 +63,18 @@ static void walk(tsr_loader *l, void *network)
     tsr_lm *lm = network;
     const tsr_lm_config *c = &lm->config;
     tsr_load_part table = {&embeddings, c->vocab}, out = {&head, c->vocab};
-    tsr_load_linear_opts o = {.unquantised = true};
+    tsr_load_linear_opts of_table = {.part = TSR_PART_TABLE}, of_head = {.part = TSR_PART_HEAD};
 
-    tsr_load_linear(l, &lm->embed, embeddings.name, &table, 1, 0, c->d_model, o);
+    tsr_load_linear(l, &lm->embed, embeddings.name, &table, 1, 0, c->d_model, of_table);
     for (int64_t i = 0; i < c->n_layers; i++) load_layer(l, &lm->layers[i], c, i);
     tsr_load_norm(l, &lm->norm, &final_norm, NULL, 0, c->d_model, c->eps);
-    if (c->tied && !tsr_load_find(l, &head, 0, ".weight"))
-        lm->head = lm->embed;
+    if (!c->tied || tsr_load_find(l, &head, 0, ".weight"))
+        tsr_load_linear(l, &lm->head, head.name, &out, 1, 0, c->d_model, of_head);
+    else if (tsr_load_rounds(l, TSR_PART_HEAD))
+        tsr_load_fail(l, TSR_E_ARG,
+                      "there is no lm_head of its own to round: it is the embedding, which stays");
     else
-        tsr_load_linear(l, &lm->head, head.name, &out, 1, 0, c->d_model, o);
-}
-
-/* Checkpoints made for FP8 caches carry scales for them. */
-static void log_kv_scales(tsr_loader *l, const tsr_lm_config *c)
-{
-    static const tsr_tensor_names scales = {
-        "lm.layer.#.kv_scale",
-        {"$layers.#.mixer.k_proj.k_scale", "$layers.#.mixer.k_scale", "$layers.#.mixer.attn.k_scale"}};
-    int64_t n = 0;
-    for (int64_t i = 0; i < c->n_layers; i++)
-        n += c->kind[i] == TSR_LAYER_ATTENTION && tsr_load_find(l, &scales, i, "");
-    if (n) tsr_log(TSR_LOG_INFO, "FP8 scales of %" PRId64 " KV caches are not used: KV stays bf16", n);
+        lm->head = lm->embed;
 }
 
 tsr_status tsr_lm_open(tsr_lm **out, tsr_loader *l, const tsr_lm_config *c)
@@ -98,7 +90,6 @@ tsr_status tsr_lm_open(tsr_lm **out, tsr_loader *l, const tsr_lm_config *c)
     tsr_loader_ignore(l, ignored);
     st = tsr_loader_run(l, &lm->loaded, prefixes, walk, lm);
     if (st) goto fail;
-    log_kv_scales(l, c);
     *out = lm;
     return TSR_OK;
 
@@ -128,6 +119,14 @@ const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm)
 tsr_dtype tsr_lm_kv_type(const tsr_lm *lm)
 {
     return lm->embed.type == TSR_F32 ? TSR_F32 : TSR_BF16;
+}
+
+bool tsr_lm_has_kv_scales(const tsr_lm *lm)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < lm->config.n_layers; i++)
+        if (lm->config.kind[i] == TSR_LAYER_ATTENTION) n += lm->layers[i].attention.has_kv_scales;
+    return n > 0 && n == lm->config.n_attention;
 }
 
 /* A dry walk has no state; the front doors still want its types. */

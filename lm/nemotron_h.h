@@ -19,8 +19,11 @@ void tsr_lm_close(tsr_lm *lm);
 const tsr_lm_config *tsr_lm_config_of(const tsr_lm *lm);
 const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm);
 
-/* The type keys and values are kept in: f32 for f32 checkpoints, bf16 for all others. */
+/* The type keys and values are kept in unless another is asked for: f32 for f32 checkpoints, bf16 for all others. */
 tsr_dtype tsr_lm_kv_type(const tsr_lm *lm);
+
+/* Every attention layer has scales for keys and values in FP8, and there is one. */
+bool tsr_lm_has_kv_scales(const tsr_lm *lm);
 
 /* One ragged step.
  *

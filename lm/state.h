@@ -22,7 +22,7 @@
 typedef struct tsr_state_opts {
     int64_t n_slots, n_pages;
     tsr_dtype conv_type; /* f32 or bf16: that of the activations */
-    tsr_dtype kv_type;   /* f32 or bf16 */
+    tsr_dtype kv_type;   /* f32, bf16 or fp8, whose scales are the layers' own */
 } tsr_state_opts;
 
 typedef struct tsr_state_sizes {

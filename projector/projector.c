@@ -97,7 +97,7 @@ static void walk(tsr_loader *l, void *network)
 
     bool is_a = c->kind == TSR_PROJECTOR_A;
     tsr_load_part to_fc1 = {&fc1, d_hidden}, to_fc2 = {&fc2, c->d_model};
-    tsr_load_linear_opts o = {.bias = is_a, .unquantised = true};
+    tsr_load_linear_opts o = {.bias = is_a, .part = TSR_PART_PROJECTOR};
     tsr_load_norm(l, &p->norm, &norm_w, is_a ? &norm_b : NULL, 0, 4 * c->d_patch, EPS);
     tsr_load_linear(l, &p->fc1, fc1.name, &to_fc1, 1, 0, 4 * c->d_patch, o);
     tsr_load_linear(l, &p->fc2, fc2.name, &to_fc2, 1, 0, d_hidden, o);

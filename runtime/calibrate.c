@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -63,7 +64,19 @@ float tsr_calibration_max(const tsr_calibration *c, const char *name)
 
 static void see_linear(void *user, const tsr_weight *w, tsr_view x)
 {
-    keep(user, w->name, max_of(x));
+    tsr_calibration *c = user;
+    c->last = w->name;
+    keep(c, w->name, max_of(x));
+}
+
+/* They come between the product that makes them and the next one. */
+static void see_keys(void *user, tsr_view k, tsr_view v)
+{
+    tsr_calibration *c = user;
+    int layer;
+    if (sscanf(c->last, "lm.layer.%d.qkv", &layer) != 1) return;
+    c->k_max[layer] = fmaxf(c->k_max[layer], max_of(k));
+    c->v_max[layer] = fmaxf(c->v_max[layer], max_of(v));
 }
 
 static bool chose(tsr_view ids, int64_t row, int64_t expert)
@@ -357,7 +370,7 @@ tsr_status tsr_calibrate(tsr_calibration *c, const tsr_calibration_data *data,
     list l = {0};
     tsr_queue *q = c->engine->queue;
     assert(q->unfused && !q->ops->memory);
-    tsr_watch watch = {see_linear, see_experts, c};
+    tsr_watch watch = {see_linear, see_experts, c, see_keys};
     tsr_status st = add_all(c, &l, data);
     run r = {c, data, progress, user, l.n};
     q->watch = &watch;

@@ -1,7 +1,7 @@
-/* runtime/calibrate.h: how large the inputs of linears get, for static FP8 scales.
+/* runtime/calibrate.h: how large the inputs of linears, keys and values get, for static FP8 scales.
  *
  * A calibration runs sequences through an engine on the CPU and keeps, for each linear, the largest absolute value
- * it was given. For files of runtime/ alone. One thread.
+ * it was given, and for each attention layer the largest key and value. For files of runtime/ alone. One thread.
  */
 #ifndef TSR_RUNTIME_CALIBRATE_H
 #define TSR_RUNTIME_CALIBRATE_H
@@ -20,7 +20,9 @@ typedef struct tsr_calibration {
     tsr_queue *own;     /* for the products between an expert's two matrices */
     tsr_input_max *maxima;
     int64_t n_maxima, capacity;
-    int64_t n_sequences, n_tokens; /* run so far */
+    const char *last;                                         /* linear that ran */
+    float k_max[TSR_LM_MAX_LAYERS], v_max[TSR_LM_MAX_LAYERS]; /* by layer of the decoder */
+    int64_t n_sequences, n_tokens;                            /* run so far */
 } tsr_calibration;
 
 /* Where sequences come from. With `path` NULL: the built-in texts, and the pictures of the folder `samples` (which

@@ -30,6 +30,27 @@ static tsr_status in_range(const char *what, int64_t value, int64_t high)
                     (long long)high);
 }
 
+/* What keys and values are kept in, and whether model and backend can. */
+static tsr_status choose_kv(tsr_dtype *out, const tsr_model *m, const char *kv)
+{
+    *out = tsr_lm_kv_type(m->lm);
+    if (!kv || !strcmp(kv, "auto")) return TSR_OK;
+    if (!strcmp(kv, "f32") || !strcmp(kv, "bf16")) {
+        *out = !strcmp(kv, "f32") ? TSR_F32 : TSR_BF16;
+        return TSR_OK;
+    }
+    if (strcmp(kv, "fp8") != 0)
+        return tsr_fail(TSR_E_ARG, "kv: '%s' was found; auto, f32, bf16 or fp8 is wanted", kv);
+    if (!tsr_lm_has_kv_scales(m->lm))
+        return tsr_fail(TSR_E_UNSUPPORTED,
+                        "kv: fp8 wants k_scale and v_scale for every attention layer, and %s has none; "
+                        "`tessera quantize --kv fp8` writes them",
+                        m->name);
+    if (!m->ops.fp8_pages) return tsr_fail(TSR_E_UNSUPPORTED, "kv: the backend %s has no fp8", m->ops.name);
+    *out = TSR_FP8;
+    return TSR_OK;
+}
+
 tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine_opts *opts)
 {
     static const tsr_engine_opts none;
@@ -41,7 +62,9 @@ tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine
     if (st) return st;
 
     int64_t trained = m->lm_config.max_context;
-    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images};
+    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images, TSR_F32};
+    st = choose_kv(&s.kv_type, m, opts->kv);
+    if (st) return st;
     if (!s.n_ctx) s.n_ctx = trained && trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     if (trained && s.n_ctx > trained)
         tsr_log(TSR_LOG_WARN, "a context of %lld tokens is more than the %lld this model was trained with",
@@ -100,7 +123,7 @@ static tsr_state_opts state_opts(const tsr_model *m, tsr_sizes s)
     return (tsr_state_opts){.n_slots = s.n_sessions + 1, /* one for checkpoints within a call */
                             .n_pages = (s.n_sessions + 1) * pages,
                             .conv_type = m->type,
-                            .kv_type = tsr_lm_kv_type(m->lm)};
+                            .kv_type = s.kv_type};
 }
 
 static int64_t machine_memory(void)
@@ -182,6 +205,9 @@ tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_
     if (!e) return tsr_fail(TSR_E_NOMEM, "no memory for an engine");
     e->model = model;
     e->sizes = sizes;
+    if (sizes.kv_type != TSR_FP8 && model->files && tsr_lm_has_kv_scales(model->lm))
+        tsr_log(TSR_LOG_INFO, "the checkpoint's FP8 scales of keys and values are not used: KV stays %s",
+                tsr_dtype_name(sizes.kv_type));
 
     st = tsr_engine_measure(&e->memory, model, sizes);
     if (!st) st = check_room(model, &e->memory);

@@ -41,6 +41,37 @@ static tsr_status choose_backend(tsr_model *m, const tsr_model_opts *o)
     return TSR_OK;
 }
 
+/* A list of parts as bits; the decoder's own linears always. */
+static tsr_status choose_parts(unsigned *out, const char *list)
+{
+    static const struct {
+        const char *name;
+        unsigned parts;
+    } names[] = {{"attention", 1u << TSR_PART_ATTENTION},
+                 {"lm_head", 1u << TSR_PART_HEAD},
+                 {"vision", 1u << TSR_PART_VISION},
+                 {"projector", 1u << TSR_PART_PROJECTOR},
+                 {"all", 1u << TSR_PART_ATTENTION | 1u << TSR_PART_HEAD | 1u << TSR_PART_VISION |
+                             1u << TSR_PART_PROJECTOR},
+                 {"none", 0}};
+    enum { N_NAMES = sizeof names / sizeof *names };
+    *out = list ? 1u << TSR_PART_DECODER : TSR_FP8_DEFAULT_PARTS;
+    for (const char *at = list; at && *at;) {
+        size_t length = strcspn(at, ",");
+        int i = 0;
+        while (i < N_NAMES && (strlen(names[i].name) != length || memcmp(names[i].name, at, length) != 0))
+            i++;
+        if (i == N_NAMES)
+            return tsr_fail(
+                TSR_E_ARG,
+                "fp8-parts: '%.*s' was found; attention, lm_head, vision, projector, all or none is wanted",
+                (int)length, at);
+        *out |= names[i].parts;
+        at += length + (at[length] == ',');
+    }
+    return TSR_OK;
+}
+
 /* What was asked for; "auto" is settled when the checkpoint is known. */
 static tsr_status choose_types(tsr_model *m, const tsr_model_opts *o)
 {
@@ -52,6 +83,11 @@ static tsr_status choose_types(tsr_model *m, const tsr_model_opts *o)
         m->type = TSR_BF16;
     else
         return tsr_fail(TSR_E_ARG, "dtype: '%s' was found; auto, f32, bf16 or fp8 is wanted", o->dtype);
+
+    if (o->fp8_parts && !m->quantise && o->synthetic_dtype != 2)
+        return tsr_fail(TSR_E_ARG, "fp8-parts: '%s' was found; it wants --dtype fp8", o->fp8_parts);
+    tsr_status st = choose_parts(&m->fp8_parts, o->fp8_parts);
+    if (st) return st;
 
     m->auto_fp8_input = !o->fp8_activations || is(o->fp8_activations, "auto");
     if (m->auto_fp8_input || is(o->fp8_activations, "off"))
@@ -77,11 +113,12 @@ static bool has_input_scales(const tsr_model *m)
 
 /* Activations in the host's memory stay exact; a device keeps them as the checkpoint was trained, and rounds to
  * FP8 what its scales were made for. */
-static void settle_types(tsr_model *m)
+static void settle_types(tsr_model *m, bool made_up_fp8)
 {
     if (!m->ops.memory) return;
     if (m->auto_type && m->lm_config.type != TSR_F32) m->type = TSR_BF16;
-    if (m->auto_fp8_input && (m->quantise || has_input_scales(m))) m->fp8_input = TSR_INPUT_STATIC;
+    if (m->auto_fp8_input && (m->quantise || made_up_fp8 || has_input_scales(m)))
+        m->fp8_input = TSR_INPUT_STATIC;
 }
 
 /* ---------------------------------------------------------------- configuration ------------------------- */
@@ -181,6 +218,10 @@ static tsr_status read_config(tsr_model *m, const tsr_model_opts *o)
                       "patches become one row",
                       (long long)m->vit_config.tile, (long long)side, (long long)m->vit_config.patch);
     if (!st && m->has_vision) st = read_cut(m, o, root);
+    if (!st && !m->has_vision && o->fp8_parts &&
+        (strstr(o->fp8_parts, "vision") || strstr(o->fp8_parts, "projector")))
+        st = tsr_fail(TSR_E_ARG, "fp8-parts: '%s' was found; there is neither vision encoder nor projector",
+                      o->fp8_parts);
     return st ? tsr_wrap(st, "%s/config.json", m->path) : TSR_OK;
 }
 
@@ -268,10 +309,11 @@ static tsr_status load(tsr_model *m, const tsr_model_opts *opts, tsr_loader_opts
 {
     tsr_queue *q = NULL;
     tsr_pool *pool = NULL;
-    settle_types(m);
+    settle_types(m, !o.files && o.type == TSR_FP8);
     o.fp8_input = m->fp8_input;
     o.quantise = m->quantise;
-    if (m->quantise) tsr_log(TSR_LOG_INFO, "the decoder's linears are rounded to FP8 while they are loaded");
+    o.fp8_parts = m->fp8_parts;
+    if (m->quantise) tsr_log(TSR_LOG_INFO, "linears are rounded to FP8 while they are loaded");
     o.progress = tell_load;
     o.progress_user = (void *)(uintptr_t)opts;
     tsr_status st = o.dry ? TSR_OK : tsr_pool_open(&pool, m->n_threads);

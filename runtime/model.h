@@ -37,7 +37,8 @@ struct tsr_model {
     tsr_dtype type; /* of activations */
     int n_threads;
     tsr_input_mode fp8_input;
-    bool quantise;                  /* --dtype fp8: the decoder's linears become FP8 as they are loaded */
+    bool quantise;                  /* --dtype fp8: linears of fp8_parts become FP8 as they are loaded */
+    unsigned fp8_parts;             /* as tsr_loader_opts has them */
     bool auto_type, auto_fp8_input; /* the two above were left to the backend and the checkpoint */
 
     tsr_json *config;

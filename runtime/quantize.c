@@ -1,7 +1,8 @@
 /* runtime/quantize.c: an FP8 checkpoint from a wider one, in ModelOpt's form.
  *
  * A quantised linear X has X.weight in E4M3, X.weight_scale = amax(|W|) / 448 and X.input_scale = the largest input
- * of the calibration / 448, each one f32. config.json gains quantization_config and hf_quant_config.json says the
+ * of the calibration / 448, each one f32; if asked for, k_proj.k_scale and v_proj.v_scale say the same of keys and
+ * values. config.json gains quantization_config and hf_quant_config.json says the
  * same in the older form; every other file is copied. Everything is written into a folder beside the one asked
  * for, which takes its name when it is complete.
  * Source: nemotron-h spec 6.3; vllm, layers/quantization/modelopt.py, ModelOptFp8Config (what is read, and how names
@@ -160,6 +161,8 @@ static tsr_status check_source(const job *j)
     for (int64_t i = 0; i < j->n_bindings; i++) head |= !strcmp(j->bindings[i].linear, "lm.head");
     if (vision && !m->has_vision)
         return tsr_fail(TSR_E_ARG, "%s has neither vision encoder nor projector to quantise", m->name);
+    if (j->opts->kv && !m->lm_config.n_attention)
+        return tsr_fail(TSR_E_ARG, "%s has no attention layers, and so no keys and values to scale", m->name);
     if (j->opts->lm_head && !head)
         return tsr_fail(TSR_E_ARG, "%s has no lm_head of its own: it is the embedding, which stays", m->name);
     return TSR_OK;
@@ -292,6 +295,28 @@ static tsr_status add_linear(job *j, binding *b)
     return st;
 }
 
+/* Behind the keys' or values' part of an attention layer, the scale of what it makes. */
+static tsr_status add_kv_scale(job *j, const binding *b)
+{
+    static const char k[] = ".k_proj.weight", v[] = ".v_proj.weight";
+    const char *name = b->tensor->name;
+    size_t length = strlen(name), tail = sizeof k - 1;
+    int layer;
+    if (length < tail || sscanf(b->linear, "lm.layer.%d.qkv", &layer) != 1) return TSR_OK;
+    bool is_k = !strcmp(name + length - tail, k), is_v = !strcmp(name + length - tail, v);
+    if (!is_k && !is_v) return TSR_OK;
+    float amax = is_k ? j->calibration.k_max[layer] : j->calibration.v_max[layer];
+    if (!(isfinite(amax) && amax / TSR_FP8_MAX > 0))
+        return tsr_fail(TSR_E_ARG, "%s: the calibration saw %g at most, and so no scale for FP8", name,
+                        (double)amax);
+    char *stem = tsr_strdup(name);
+    if (!stem) return tsr_fail(TSR_E_NOMEM, "no memory for the name of %s", name);
+    stem[length - strlen(".weight")] = '\0';
+    tsr_status st = add_scale(j, stem, is_k ? ".k_scale" : ".v_scale", amax / TSR_FP8_MAX);
+    tsr_free(stem);
+    return st;
+}
+
 static tsr_status add_copy(job *j, const tsr_tensor *t)
 {
     tsr_out_tensor *to = add_tensor(j, tsr_strdup(t->name));
@@ -338,6 +363,7 @@ static tsr_status make_plan(job *j)
         binding *b = binding_of(j, t);
         if (!go_on(j, "measuring weights", i, n)) return tsr_fail(TSR_E_CANCELLED, "stopped");
         st = b && is_wanted(j->opts, b->linear) ? add_linear(j, b) : add_copy(j, t);
+        if (b && j->opts->kv && !st) st = add_kv_scale(j, b);
         if (stays_linear(b, t)) ignore(j, t->name);
         j->info.bytes_before += (int64_t)t->bytes;
     }
@@ -375,6 +401,9 @@ static tsr_status write_config(job *j)
             "        \"weights\": {\"dynamic\": false, \"num_bits\": 8, \"type\": \"float\"},\n"
             "        \"input_activations\": {\"dynamic\": false, \"num_bits\": 8, \"type\": \"float\"},\n"
             "        \"targets\": [\"Linear\"]\n      }\n    },\n");
+    if (j->opts->kv)
+        tsr_text_add(
+            &t, "    \"kv_cache_scheme\": {\"dynamic\": false, \"num_bits\": 8, \"type\": \"float\"},\n");
     tsr_text_add(&t, "    \"ignore\": [%s],\n", j->ignore.n ? j->ignore.at : "");
     tsr_text_add(&t, "    \"producer\": {\"name\": \"modelopt\", \"version\": \"tessera %s\"}\n  },%s",
                  tsr_version(), brace + 1);
@@ -388,9 +417,9 @@ static tsr_status write_quant_config(job *j)
     tsr_text_add(
         &t,
         "{\n  \"producer\": {\"name\": \"modelopt\", \"version\": \"tessera %s\"},\n  \"quantization\": {\n"
-        "    \"quant_algo\": \"FP8\",\n    \"kv_cache_quant_algo\": null,\n    \"exclude_modules\": [%s]\n  "
+        "    \"quant_algo\": \"FP8\",\n    \"kv_cache_quant_algo\": %s,\n    \"exclude_modules\": [%s]\n  "
         "}\n}\n",
-        tsr_version(), j->ignore.n ? j->ignore.at : "");
+        tsr_version(), j->opts->kv ? "\"FP8\"" : "null", j->ignore.n ? j->ignore.at : "");
     return write_text(j, "hf_quant_config.json", &t);
 }
 

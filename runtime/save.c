@@ -29,7 +29,7 @@ typedef struct header {
 static void types_of(const tsr_engine *e, uint32_t *conv, uint32_t *kv)
 {
     *conv = (uint32_t)e->queue->type;
-    *kv = (uint32_t)tsr_lm_kv_type(e->model->lm);
+    *kv = (uint32_t)e->sizes.kv_type;
 }
 
 tsr_status tsr_session_save(const tsr_session *s, const char *path)
@@ -120,7 +120,8 @@ static tsr_status check(const tsr_session *s, const tsr_map *map, header *h)
     uint32_t conv, kv;
     types_of(e, &conv, &kv);
     if (conv != h->conv_type || kv != h->kv_type)
-        return tsr_fail(TSR_E_ARG, "saved with other activation types (--dtype) than this engine's");
+        return tsr_fail(TSR_E_ARG,
+                        "saved with other types of activations or KV (--dtype, --kv) than this engine's");
     if (h->state_bytes != tsr_seq_saved_bytes(e->state, h->pos)) return damaged("a state of another size");
     return TSR_OK;
 }

@@ -100,7 +100,7 @@ static void load_qkv(tsr_loader *l, layer *out, const tsr_vit_config *c, int64_t
 {
     tsr_load_part joined = {&qkv, 3 * c->d_model};
     tsr_load_part split[] = {{&q_proj, c->d_model}, {&k_proj, c->d_model}, {&v_proj, c->d_model}};
-    tsr_load_linear_opts o = {.bias = c->qkv_bias, .unquantised = true};
+    tsr_load_linear_opts o = {.bias = c->qkv_bias, .part = TSR_PART_VISION};
     bool is_split = tsr_load_find(l, &q_proj, i, ".weight");
     tsr_load_linear(l, &out->qkv, qkv.name, is_split ? split : &joined, is_split ? 3 : 1, i, c->d_model, o);
 }
@@ -108,7 +108,7 @@ static void load_qkv(tsr_loader *l, layer *out, const tsr_vit_config *c, int64_t
 static void load_layer(tsr_loader *l, layer *out, const tsr_vit_config *c, int64_t i)
 {
     tsr_load_part to_proj = {&proj, c->d_model}, to_fc1 = {&fc1, c->d_ff}, to_fc2 = {&fc2, c->d_model};
-    tsr_load_linear_opts o = {.bias = true, .unquantised = true};
+    tsr_load_linear_opts o = {.bias = true, .part = TSR_PART_VISION};
     tsr_load_norm(l, &out->norm1, &norm1_w, &norm1_b, i, c->d_model, c->eps);
     load_qkv(l, out, c, i);
     tsr_load_linear(l, &out->proj, proj.name, &to_proj, 1, i, c->d_model, o);
@@ -124,7 +124,7 @@ static void walk(tsr_loader *l, void *network)
     tsr_internvit *vit = network;
     const tsr_vit_config *c = &vit->config;
     tsr_load_part to_patch = {&patch, c->d_model};
-    tsr_load_linear_opts o = {.bias = true, .unquantised = true, .inner = {3, c->patch, c->patch}};
+    tsr_load_linear_opts o = {.bias = true, .part = TSR_PART_TABLE, .inner = {3, c->patch, c->patch}};
     load_pixels(l, vit);
     tsr_load_linear(l, &vit->patch, patch.name, &to_patch, 1, 0, 3 * c->patch * c->patch, o);
     vit->cls = tsr_load_vector(l, &cls, 0, c->d_model, (tsr_range){-1, 1});

@@ -322,8 +322,8 @@ static void run_both(const char *wide, const char *fp8, const tsr_model_opts *fp
 static void compare(comparison *c, const char *fp8, const tsr_model_opts *o)
 {
     assert_int_equal(tsr_queue_open(&c->q, &tsr_ref_ops, NULL, TSR_F32, 1 << 20), TSR_OK);
-    run_both(MODELS "text-runs", fp8, o, &(tsr_watch){keep_weight, no_experts, c},
-             &(tsr_watch){compare_linear, no_experts, c});
+    run_both(MODELS "text-runs", fp8, o, &(tsr_watch){keep_weight, no_experts, c, NULL},
+             &(tsr_watch){compare_linear, no_experts, c, NULL});
     assert_int_equal(c->n_compared, 24); /* two in each of 12 layers: q, k and v are one */
     tsr_queue_close(c->q);
 }
@@ -404,8 +404,8 @@ static void at_load(void **state)
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         comparison c = {0};
         tsr_model_opts o = {.backend = "ref", .dtype = "fp8"};
-        run_both(models[i].name, models[i].name, &o, &(tsr_watch){keep_weight, keep_experts, &c},
-                 &(tsr_watch){check_linear_rows, check_expert_rows, &c});
+        run_both(models[i].name, models[i].name, &o, &(tsr_watch){keep_weight, keep_experts, &c, NULL},
+                 &(tsr_watch){check_linear_rows, check_expert_rows, &c, NULL});
         assert_int_equal(c.n_compared, models[i].n);
     }
 }
