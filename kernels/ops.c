@@ -250,9 +250,10 @@ void tsr_conv(tsr_queue *q, tsr_view y, tsr_view x, const tsr_mixer *m, tsr_slot
 }
 
 /* Bytes of SSM state that a step reads and writes. */
-static double state_bytes(const tsr_mixer *m, const tsr_step *step)
+static double state_bytes(const tsr_mixer *m, tsr_slots ssm, const tsr_step *step)
 {
-    return 2.0 * 4.0 * (double)step->n_seqs * (double)tsr_mixer_d(m) * (double)m->d_state;
+    return 2.0 * (double)tsr_dtype_bytes(ssm.type) * (double)step->n_seqs * (double)tsr_mixer_d(m) *
+           (double)m->d_state;
 }
 
 void tsr_scan(tsr_queue *q, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
@@ -260,14 +261,15 @@ void tsr_scan(tsr_queue *q, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mix
 {
     bool fits = mixer_fits(m) && step_fits(y, step) && step_fits(xbc, step) && step_fits(dt, step) &&
                 is_f32(y) && is_f32(xbc) && tsr_is_flt(dt) && y.cols == tsr_mixer_d(m) &&
-                xbc.cols == tsr_mixer_d_conv(m) && dt.cols == m->n_heads && ssm.type == TSR_F32;
+                xbc.cols == tsr_mixer_d_conv(m) && dt.cols == m->n_heads &&
+                (ssm.type == TSR_F32 || ssm.type == TSR_F16);
     if (!tsr_expect(q, fits, "scan %s: y %s, xbc %s, dt %s, step of %lld rows", m->name, TSR_SHAPE(y),
                     TSR_SHAPE(xbc), TSR_SHAPE(dt), (long long)step->n_rows))
         return;
     tsr_mark mark = tsr_scratch_mark(q);
     q->work = q->ops->scan_work ? tsr_scratch_bytes(q, q->ops->scan_work(q, m, step)) : NULL;
     RUN(q, TSR_OP_SCAN, 6.0 * (double)y.rows * (double)y.cols * (double)m->d_state,
-        view_bytes(xbc) + view_bytes(dt) + view_bytes(y) + state_bytes(m, step),
+        view_bytes(xbc) + view_bytes(dt) + view_bytes(y) + state_bytes(m, ssm, step),
         q->ops->scan(q, y, xbc, dt, m, ssm, step));
     tsr_scratch_release(q, mark);
 }
@@ -407,7 +409,8 @@ void tsr_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr
                    const tsr_step *step)
 {
     bool fits = mixer_fits(m) && step_fits(p, step) && step_fits(y, step) && tsr_is_flt(p) && is_any(y) &&
-                p.cols == tsr_mixer_d_in(m) && y.cols == tsr_mixer_d(m);
+                p.cols == tsr_mixer_d_in(m) && y.cols == tsr_mixer_d(m) &&
+                (s.ssm.type == TSR_F32 || s.ssm.type == TSR_F16);
     if (!tsr_expect(q, fits, "mamba_mix %s: y %s, p %s, step of %lld rows", m->name, TSR_SHAPE(y),
                     TSR_SHAPE(p), (long long)step->n_rows))
         return;
@@ -415,7 +418,8 @@ void tsr_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr
     if (q->ops->mamba_mix && !q->unfused) {
         q->work = q->ops->mamba_mix_work ? tsr_scratch_bytes(q, q->ops->mamba_mix_work(q, y, m, step)) : NULL;
         RUN(q, TSR_OP_MAMBA_MIX, 6.0 * (double)y.rows * (double)y.cols * (double)m->d_state,
-            view_bytes(p) + view_bytes(y) + state_bytes(m, step), q->ops->mamba_mix(q, y, p, m, s, step));
+            view_bytes(p) + view_bytes(y) + state_bytes(m, s.ssm, step),
+            q->ops->mamba_mix(q, y, p, m, s, step));
         tsr_scratch_release(q, mark);
         return;
     }

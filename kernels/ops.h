@@ -100,7 +100,8 @@ typedef struct tsr_mixer {
     tsr_norm_weight norm;   /* w f32 [1, d] over groups of d / n_groups columns */
 } tsr_mixer;
 
-/* Slots of one Mamba layer: conv [conv_width - 1][d_conv] (newest last), ssm [n_heads][head_dim][d_state]. */
+/* Slots of one Mamba layer: conv [conv_width - 1][d_conv] (newest last), f32 or bf16; ssm
+ * [n_heads][head_dim][d_state], f32, or f16 as kernels/half_state.h rounds it. */
 typedef struct tsr_mamba_state {
     tsr_slots conv, ssm;
 } tsr_mamba_state;
@@ -220,7 +221,8 @@ typedef void tsr_conv_fn(tsr_queue *q, tsr_view y, tsr_view x, const tsr_mixer *
  *   dt   [n_rows, n_heads] flt, before bias and softplus
  *
  * dt = clamp(softplus(dt + dt_bias), dt_min, dt_max); head j uses group j / (n_heads / n_groups). Decode rows
- * take one step; longer sequences go chunk by chunk, cut at multiples of m->chunk from position 0.
+ * take one step; longer sequences go chunk by chunk, cut at multiples of m->chunk from position 0. A state in f16
+ * is rounded once, when the call leaves it; y is made from the unrounded one.
  * Accuracy: kt_scan(m, rows of the longest sequence); sums of dt a over a chunk need more than one float.
  * Source: arXiv:2405.21060; nemotron-h spec 2.4-2.7.
  */

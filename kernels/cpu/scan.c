@@ -18,6 +18,7 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/simple.h"
+#include "kernels/half_state.h"
 
 /* Rows of a chunk at most (longer ones are cut at multiples of this from their own start), columns of a head at
  * a time, and the largest d_state that leaves room for the rest. */
@@ -46,12 +47,27 @@ static columns columns_of(const tsr_mixer *m, int64_t head)
     return (columns){head * m->head_dim, b, b + m->n_groups * m->d_state};
 }
 
-static float *state_of(const scan_job *j, int64_t seq, int64_t head)
+/* The state of sequence `seq`, all heads; NULL for nobody's. */
+static void *state_of(const scan_job *j, int64_t seq)
 {
     int32_t slot = j->step->slot[seq];
-    if (slot < 0) return NULL;
-    float *layer = (float *)((char *)j->ssm.data + slot * j->ssm.slot_stride);
-    return layer + head * j->m->head_dim * j->m->d_state;
+    return slot < 0 ? NULL : (char *)j->ssm.data + slot * j->ssm.slot_stride;
+}
+
+/* n elements of a state from element `first` on, as f32 at `row` or where they lie. */
+static float *state_row(const scan_job *j, void *state, int64_t first, int64_t n, float *row)
+{
+    if (j->ssm.type == TSR_F32) return (float *)state + first;
+    for (int64_t i = 0; i < n; i++) row[i] = tsr_half_value(((const uint16_t *)state)[first + i]);
+    return row;
+}
+
+/* They have changed; f16 is rounded for the `pos` tokens that are in the state now. */
+static void keep_row(const scan_job *j, void *state, int64_t first, int64_t n, const float *row, int64_t pos)
+{
+    if (j->ssm.type == TSR_F32) return;
+    for (int64_t i = first; i < first + n; i++)
+        ((uint16_t *)state)[i] = tsr_half_state(row[i - first], (uint32_t)pos, i);
 }
 
 static bool continues(const scan_job *j, int64_t seq)
@@ -106,14 +122,17 @@ static void step_task(void *arg, int64_t task, int worker)
     int64_t seq = task / tasks_per_seq, first = task % tasks_per_seq * j->heads;
     const float *row = tsr_row(j->xbc, seq);
     bool zero = !continues(j, seq);
+    void *state = state_of(j, seq);
     for (int64_t head = first; head < first + j->heads; head++) {
         columns at = columns_of(m, head);
         float dt = dt_of(j, seq, head), decay = expf(dt * head_value(m->a, head)), d = head_value(m->d, head);
-        float *h = state_of(j, seq, head), *y = (float *)tsr_row(j->y, seq) + at.x;
+        float *y = (float *)tsr_row(j->y, seq) + at.x, wide[MAX_STATE];
         for (int64_t p = 0; p < m->head_dim; p++) {
             float x = row[at.x + p];
-            float *column = h ? h + p * m->d_state : NULL;
+            int64_t begin = (at.x + p) * m->d_state;
+            float *column = state ? state_row(j, state, begin, m->d_state, wide) : NULL;
             y[p] = step_column(column, zero, decay, dt * x, row + at.b, row + at.c, m->d_state) + d * x;
+            if (state) keep_row(j, state, begin, m->d_state, column, j->step->pos[seq] + 1);
         }
     }
     restore_tiny(mode);
@@ -229,6 +248,36 @@ static void chunk_head(chunk_memory *w, float *h, const scan_job *j, int64_t hea
     product(h, w->ld, w->bt, MAX_CHUNK, w->xw, w->ld, m->d_state, w->ld, n, w->decay);
 }
 
+/* A head's columns p .. p + cols - 1 into h [d_state][ld], and back out of it. */
+static void enter(const scan_job *j, int64_t seq, int64_t head, int64_t p, int64_t cols, float *h, int64_t ld)
+{
+    int64_t n = j->m->d_state, first = (head * j->m->head_dim + p) * n;
+    const void *state = state_of(j, seq);
+    if (j->ssm.type == TSR_F32) {
+        transpose(h, ld, (const float *)state + first, n, cols, n);
+        return;
+    }
+    for (int64_t k = 0; k < cols; k++)
+        for (int64_t i = 0; i < n; i++)
+            h[i * ld + k] = tsr_half_value(((const uint16_t *)state)[first + k * n + i]);
+}
+
+static void leave(const scan_job *j, int64_t seq, int64_t head, int64_t p, int64_t cols, const float *h,
+                  int64_t ld)
+{
+    int64_t n = j->m->d_state, first = (head * j->m->head_dim + p) * n;
+    int64_t pos = j->step->pos[seq] + j->step->spans.start[seq + 1] - j->step->spans.start[seq];
+    void *state = state_of(j, seq);
+    if (j->ssm.type == TSR_F32) {
+        transpose((float *)state + first, n, h, ld, n, cols);
+        return;
+    }
+    for (int64_t k = 0; k < cols; k++)
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)state)[first + k * n + i] =
+                tsr_half_state(h[i * ld + k], (uint32_t)pos, first + k * n + i);
+}
+
 static void chunk_task(void *arg, int64_t task, int worker)
 {
     const scan_job *j = arg;
@@ -245,8 +294,7 @@ static void chunk_task(void *arg, int64_t task, int worker)
     memset(w.x, 0, (size_t)(2 * MAX_CHUNK * w.ld) * sizeof *w.x); /* padding of x and xw */
     memset(w.h, 0, (size_t)(j->heads * m->d_state * w.ld) * sizeof *w.h);
     for (int64_t i = 0; i < j->heads && continues(j, seq); i++)
-        transpose(w.h + i * m->d_state * w.ld, w.ld, state_of(j, seq, first + i) + p * m->d_state, m->d_state,
-                  cols, m->d_state);
+        enter(j, seq, first + i, p, cols, w.h + i * m->d_state * w.ld, w.ld);
 
     int64_t pos = j->step->pos[seq];
     for (int64_t t = begin; t < end;) {
@@ -260,9 +308,8 @@ static void chunk_task(void *arg, int64_t task, int worker)
         t += n;
     }
 
-    for (int64_t i = 0; i < j->heads && state_of(j, seq, first + i); i++)
-        transpose(state_of(j, seq, first + i) + p * m->d_state, m->d_state, w.h + i * m->d_state * w.ld, w.ld,
-                  m->d_state, cols);
+    for (int64_t i = 0; i < j->heads && state_of(j, seq); i++)
+        leave(j, seq, first + i, p, cols, w.h + i * m->d_state * w.ld, w.ld);
     restore_tiny(mode);
 }
 

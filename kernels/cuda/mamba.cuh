@@ -7,7 +7,9 @@
 #ifndef TSR_CUDA_MAMBA_CUH
 #define TSR_CUDA_MAMBA_CUH
 
+#define TSR_HALF_FN static __host__ __device__ __forceinline__
 #include "kernels/cuda/value.cuh"
+#include "kernels/half_state.h"
 
 /* What kernels need to know of a mixer. */
 struct mixer_shape {
@@ -46,6 +48,79 @@ CUDA_INLINE float cuda_dt(const mixer_shape &m, float raw, int head)
 CUDA_INLINE unsigned char *cuda_slot(const tsr_slots &slots, int64_t slot)
 {
     return (unsigned char *)slots.data + slot * slots.slot_stride;
+}
+
+/* Two neighbours of a state in f16, as kernels/half_state.h rounds them; `random` is theirs. */
+CUDA_INLINE float cuda_half_moved(float v, uint32_t fraction)
+{
+    uint32_t bits = __float_as_uint(v), exponent = bits & 0x7f800000u;
+    exponent = exponent > 0x38800000u ? exponent : 0x38800000u;
+    float unit = __uint_as_float((bits & 0x80000000u) | exponent);
+    return fmaf(__uint_as_float(0x3a800000u | fraction), unit, fmaf(-0x1p-10f, unit, v));
+}
+
+CUDA_INLINE uint32_t cuda_to_half2(float even, float odd, uint32_t random)
+{
+    even = cuda_half_moved(even, tsr_half_fraction(random, 0));
+    odd = cuda_half_moved(odd, tsr_half_fraction(random, 1));
+#ifdef __CUDACC__
+    uint32_t both;
+    asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(odd), "f"(even));
+    return both;
+#else
+    return (uint32_t)tsr_half_cut(even) | (uint32_t)tsr_half_cut(odd) << 16;
+#endif
+}
+
+/* Elements i .. i + 3 of one layer's state in a slot, which is f32 or f16 and begins at `state`; zeros from
+ * element `limit` on. i is a multiple of 4 wherever d_state is. */
+CUDA_INLINE float4 cuda_state_load4(const void *state, tsr_dtype type, int64_t i, int64_t limit)
+{
+    if (type == TSR_F32) {
+        const float *at = (const float *)state + i;
+        if (i + 4 <= limit && cuda_aligned(at, 16)) return *(const float4 *)at;
+    } else {
+        const uint16_t *at = (const uint16_t *)state + i;
+        if (i + 4 <= limit && cuda_aligned(at, 8)) {
+            uint2 w = *(const uint2 *)at;
+            return make_float4(cuda_from_f16((uint16_t)w.x), cuda_from_f16((uint16_t)(w.x >> 16)),
+                               cuda_from_f16((uint16_t)w.y), cuda_from_f16((uint16_t)(w.y >> 16)));
+        }
+    }
+    return make_float4(
+        i < limit ? cuda_load(state, type, i) : 0, i + 1 < limit ? cuda_load(state, type, i + 1) : 0,
+        i + 2 < limit ? cuda_load(state, type, i + 2) : 0, i + 3 < limit ? cuda_load(state, type, i + 3) : 0);
+}
+
+/* Write them; `pos` tokens are in the state then (f16 is rounded by it). */
+CUDA_INLINE void cuda_state_store4(void *state, tsr_dtype type, int64_t i, int64_t limit, float4 v,
+                                   int64_t pos)
+{
+    const float values[4] = {v.x, v.y, v.z, v.w};
+    if (type == TSR_F32) {
+        float *at = (float *)state + i;
+        if (i + 4 <= limit && cuda_aligned(at, 16)) {
+            *(float4 *)at = v;
+            return;
+        }
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            if (i + k < limit) at[k] = values[k];
+        return;
+    }
+    uint16_t *at = (uint16_t *)state + i;
+    uint32_t pair = (uint32_t)(i / 2);
+    if (i % 2 == 0 && i + 4 <= limit && cuda_aligned(at, 8)) {
+        *(uint2 *)at = make_uint2(cuda_to_half2(v.x, v.y, tsr_half_random((uint32_t)pos, pair)),
+                                  cuda_to_half2(v.z, v.w, tsr_half_random((uint32_t)pos, pair + 1)));
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        uint32_t two =
+            cuda_to_half2(values[k], values[k], tsr_half_random((uint32_t)pos, (uint32_t)((i + k) / 2)));
+        if (i + k < limit) at[k] = (uint16_t)((i + k) % 2 ? two >> 16 : two);
+    }
 }
 
 /* Rows of the sequences behind the decode rows. */
@@ -87,6 +162,22 @@ CUDA_INLINE head_step cuda_head_step(const mixer_shape &m, const tsr_view &dt, i
     return head_step{value, expf(value * m.a[head]), m.skip[head]};
 }
 
+/* Rows of a layer's state, the first of which begins with element `first` of its slot; data NULL: nobody's, zeros
+ * that are not kept. `fresh`: zeros whatever memory holds. `pos` tokens are in it after the step. */
+struct state_rows {
+    void *data;
+    tsr_dtype type;
+    bool fresh;
+    int64_t first, pos;
+};
+
+CUDA_INLINE state_rows cuda_state_rows(const tsr_slots &ssm, const tsr_step &step, int64_t i, int64_t first)
+{
+    int32_t slot = step.slot[i];
+    return state_rows{slot < 0 ? nullptr : cuda_slot(ssm, slot), ssm.type, !cuda_continues(step, i), first,
+                      step.pos[i] + (int64_t)1};
+}
+
 /* What a thread has of a state at a time: one row of h for `lanes` neighbouring lanes, each of `vectors` times
  * four elements; eight vectors are on their way at once. */
 template <int lanes, int vectors>
@@ -94,38 +185,37 @@ struct state_part {
     static constexpr int rows = cuda_warp / lanes, deep = 8 / vectors, warp_rows = rows * deep;
     float4 old[deep][vectors];
 
-    /* Rows base + ... of h [n][d_state]; zeros if `fresh`. */
-    __device__ __forceinline__ void load(const float *h, bool fresh, int base, int n, int d_state)
+    /* Rows base + ... of h [n][d_state]. */
+    __device__ __forceinline__ void load(const state_rows &h, int base, int n, int d_state)
     {
         int lane = threadIdx.x % cuda_warp;
-        bool whole = d_state % 4 == 0 && cuda_aligned(h, 16);
 #pragma unroll
         for (int k = 0; k < deep; k++)
 #pragma unroll
             for (int v = 0; v < vectors; v++) {
                 int p = base + k * rows + lane / lanes;
+                int64_t row = h.first + (int64_t)p * d_state;
                 old[k][v] = make_float4(0, 0, 0, 0);
-                if (!fresh && p < n)
+                if (!h.fresh && p < n)
                     old[k][v] =
-                        cuda_load4(h + (int64_t)p * d_state, 4 * (lane % lanes + lanes * v), d_state, whole);
+                        cuda_state_load4(h.data, h.type, row + 4 * (lane % lanes + lanes * v), row + d_state);
             }
     }
 };
 
 /* h = decay h + dt x B', y = h C + skip x, for neighbouring heads of one group by all warps of a block.
  *
- * h [n][d_state] has the columns of all these heads and may be NULL: it was zero and is not kept; `fresh`: it
- * was zero. x and y have n elements, b and c d_state; column p is of head p / head_dim. `part` holds the rows
- * from warp * warp_rows on: a caller who loads them early does other things while they travel. */
+ * h [n][d_state] has the columns of all these heads. x and y have n elements, b and c d_state; column p is of head
+ * p / head_dim. `part` holds the rows from warp * warp_rows on: a caller who loads them early does other things
+ * while they travel. */
 template <int lanes, int vectors>
-CUDA_INLINE void cuda_state_step(state_part<lanes, vectors> &part, float *h, bool fresh, float *y,
+CUDA_INLINE void cuda_state_step(state_part<lanes, vectors> &part, const state_rows &h, float *y,
                                  const float *x, const float *b, const float *c, const head_step *heads,
                                  int head_dim, int n, int d_state)
 {
     using p_ = state_part<lanes, vectors>;
     int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp, n_warps = blockDim.x / cuda_warp;
     int first = 4 * (lane % lanes);
-    bool whole = d_state % 4 == 0 && cuda_aligned(h, 16); /* true for NULL, which is not written */
     float4 b4[vectors], c4[vectors];
 #pragma unroll
     for (int v = 0; v < vectors; v++) {
@@ -133,10 +223,11 @@ CUDA_INLINE void cuda_state_step(state_part<lanes, vectors> &part, float *h, boo
         c4[v] = cuda_load4(c, first + 4 * lanes * v, d_state, false);
     }
     for (int base = warp * p_::warp_rows; base < n; base += n_warps * p_::warp_rows) {
-        if (base != warp * p_::warp_rows) part.load(h, fresh, base, n, d_state);
+        if (base != warp * p_::warp_rows) part.load(h, base, n, d_state);
 #pragma unroll
         for (int k = 0; k < p_::deep; k++) {
             int p = base + k * p_::rows + lane / lanes;
+            int64_t row = h.first + (int64_t)p * d_state;
             head_step head = heads[p < n ? p / head_dim : 0];
             float at = p < n ? x[p] : 0, dtx = head.dt * at, sum = 0;
 #pragma unroll
@@ -145,8 +236,8 @@ CUDA_INLINE void cuda_state_step(state_part<lanes, vectors> &part, float *h, boo
                 o.x = head.decay * o.x + dtx * b4[v].x, o.y = head.decay * o.y + dtx * b4[v].y;
                 o.z = head.decay * o.z + dtx * b4[v].z, o.w = head.decay * o.w + dtx * b4[v].w;
                 sum += o.x * c4[v].x + o.y * c4[v].y + (o.z * c4[v].z + o.w * c4[v].w);
-                if (h && p < n)
-                    cuda_store4(h + (int64_t)p * d_state, first + 4 * lanes * v, d_state, whole, o);
+                if (h.data && p < n)
+                    cuda_state_store4(h.data, h.type, row + first + 4 * lanes * v, row + d_state, o, h.pos);
             }
 #pragma unroll
             for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(cuda_all_lanes, sum, step);

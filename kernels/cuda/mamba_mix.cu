@@ -85,10 +85,9 @@ __global__ void __launch_bounds__(threads) mix_step_kernel(mix_args a)
     mix_memory w = lay_out(memory, n, a.m.d_state);
 
     int32_t slot = a.step.slot[i];
-    bool fresh = !cuda_continues(a.step, i);
-    float *h = slot < 0 ? nullptr : (float *)cuda_slot(a.s.ssm, slot) + (int64_t)first * a.m.d_state;
+    state_rows h = cuda_state_rows(a.s.ssm, a.step, i, (int64_t)first * a.m.d_state);
     state_part<lanes, vectors> part; /* travels while the block convolves */
-    part.load(h, fresh, threadIdx.x / cuda_warp * part.warp_rows, n, a.m.d_state);
+    part.load(h, threadIdx.x / cuda_warp * part.warp_rows, n, a.m.d_state);
 
 #pragma unroll 1 /* registers hold the state */
     for (int k = threadIdx.x; k < n; k += threads) w.x[k] = convolved(a, i, first + k);
@@ -101,7 +100,7 @@ __global__ void __launch_bounds__(threads) mix_step_kernel(mix_args a)
         w.heads[k] = cuda_head_step(a.m, dt, i, first_head + k);
     __syncthreads();
 
-    cuda_state_step(part, h, fresh, w.y, w.x, w.b, w.c, w.heads, a.m.head_dim, n, a.m.d_state);
+    cuda_state_step(part, h, w.y, w.x, w.b, w.c, w.heads, a.m.head_dim, n, a.m.d_state);
     __syncthreads();
 
     const unsigned char *z = cuda_row(a.p, i);

@@ -47,18 +47,15 @@ __global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
     __shared__ head_step of_head;
     int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups);
     int64_t i = blockIdx.y;
-    int32_t slot = a.step.slot[i];
-    bool fresh = !cuda_continues(a.step, i);
-    float *h =
-        slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * a.m.head_dim * a.m.d_state;
+    state_rows h = cuda_state_rows(a.ssm, a.step, i, (int64_t)head * a.m.head_dim * a.m.d_state);
     state_part<lanes, vectors> part;
-    part.load(h, fresh, threadIdx.x / cuda_warp * part.warp_rows, a.m.head_dim, a.m.d_state);
+    part.load(h, threadIdx.x / cuda_warp * part.warp_rows, a.m.head_dim, a.m.d_state);
     if (threadIdx.x == 0) of_head = cuda_head_step(a.m, a.dt, i, head);
     __syncthreads();
     const float *row = xbc_row(a, i), *b = row + a.m.d + group * a.m.d_state,
                 *c = b + a.m.n_groups * a.m.d_state;
-    cuda_state_step(part, h, fresh, (float *)cuda_row(a.y, i) + head * a.m.head_dim,
-                    row + head * a.m.head_dim, b, c, &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
+    cuda_state_step(part, h, (float *)cuda_row(a.y, i) + head * a.m.head_dim, row + head * a.m.head_dim, b, c,
+                    &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
 }
 
 /* ---------------------------------------------------------------- pieces -------------------------------- */
@@ -285,10 +282,11 @@ __global__ void carry_kernel(scan_args a)
         head = blockIdx.y;
     if (count == 0 || at >= size) return;
     int32_t slot = a.step.slot[i];
-    float *state = slot < 0 ? nullptr : (float *)cuda_slot(a.ssm, slot) + (int64_t)head * size;
-    bool whole = size % 4 == 0, whole_state = whole && cuda_aligned(state, 16);
+    void *state = slot < 0 ? nullptr : cuda_slot(a.ssm, slot);
+    int64_t first = (int64_t)head * size; /* in the slot */
+    bool whole = size % 4 == 0;
     float4 h = make_float4(0, 0, 0, 0);
-    if (cuda_continues(a.step, i)) h = cuda_load4(state, at, size, whole_state);
+    if (cuda_continues(a.step, i)) h = cuda_state_load4(state, a.ssm.type, first + at, first + size);
 
     int64_t place = first_place(a, i), stride = (int64_t)a.m.n_heads * size;
     float *piece = a.states + place * stride + (int64_t)head * size;
@@ -302,7 +300,9 @@ __global__ void carry_kernel(scan_args a)
         h.x = decay * h.x + own.x, h.y = decay * h.y + own.y;
         h.z = decay * h.z + own.z, h.w = decay * h.w + own.w;
     }
-    if (state) cuda_store4(state, at, size, whole_state, h);
+    if (state)
+        cuda_state_store4(state, a.ssm.type, first + at, first + size, h,
+                          a.step.pos[i] + a.step.spans.start[i + 1] - a.step.spans.start[i]);
 }
 
 /* ---------------------------------------------------------------- outputs ------------------------------- */

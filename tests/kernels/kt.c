@@ -137,6 +137,12 @@ kt_tol kt_scan(const tsr_mixer *m, int64_t n)
     return tol;
 }
 
+kt_tol kt_kept(kt_tol tol, tsr_dtype state)
+{
+    if (state == TSR_F16) tol.terms += 3 * 0x1p-10;
+    return tol;
+}
+
 kt_tol kt_group(kt_tol tol, int64_t group)
 {
     tol.group = group;
@@ -153,6 +159,7 @@ double kt_step_at(tsr_view v, int64_t r, int64_t c, double value)
     int digits = 24, lowest = -149; /* significant bits; exponent of the smallest step */
     double scale = 1;
     if (v.type == TSR_BF16) digits = 8, lowest = -133;
+    if (v.type == TSR_F16) digits = 11, lowest = -24;
     if (v.type == TSR_FP8) {
         digits = 4, lowest = -9;
         scale = v.scale[r * v.scale_stride + (v.scaled == TSR_SCALE_BLOCK ? c / TSR_SCALE_BLOCK_COLS : 0)];

@@ -72,6 +72,7 @@ kt_tol kt_bf16(int64_t n); /* the same, with one factor of each product rounded 
 kt_tol kt_fp8(int64_t n);  /* the same, with one factor rounded to E4M3 */
 kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type); /* softmax over n keys */
 kt_tol kt_scan(const tsr_mixer *m, int64_t n);                               /* n steps of the recurrence */
+kt_tol kt_kept(kt_tol tol, tsr_dtype state); /* from a state that was rounded to this type on the way */
 kt_tol kt_group(kt_tol tol, int64_t group);
 kt_tol kt_worse(kt_tol a, kt_tol b); /* both errors together */
 
@@ -209,6 +210,9 @@ kt_paged kt_pages(kt *t, const kt_steps *k, tsr_heads h, tsr_dtype type, bool wr
 
 /* Sizes and weights of a Mamba-2 layer. */
 tsr_mixer kt_mixer(kt *t);
+
+/* The type of its SSM state: f32 or f16. */
+tsr_dtype kt_ssm_type(kt *t);
 
 /* dt after softplus and clamp, from its raw value. */
 double kt_dt(const tsr_mixer *m, double raw, int64_t head);

@@ -39,6 +39,11 @@ tsr_mixer kt_mixer(kt *t)
     return m;
 }
 
+tsr_dtype kt_ssm_type(kt *t)
+{
+    return (tsr_dtype)kt_model(t, kt_pick(t, TSR_F32, TSR_F32, TSR_F16), TSR_F32, TSR_F32, TSR_F16);
+}
+
 double kt_dt(const tsr_mixer *m, double raw, int64_t head)
 {
     double v = raw + kt_at(m->dt_bias, 0, head);

@@ -52,28 +52,29 @@ static void run_split(kt *t, const tsr_mixer *m)
     int64_t d = tsr_mixer_d(m), rows = kt_int(t, 2, 3 * m->chunk), width = d * m->d_state;
     kt_split s = kt_step_split(t, rows, kt_pick(t, 0, 5, m->chunk), 1);
     operands in = {kt_in(t, TSR_F32, rows, tsr_mixer_d_conv(m)), draw_dt(t, m, TSR_F32, rows), {0}};
-    kt_tol tol = kt_scan(m, rows);
-    in.state = kt_inout(t, TSR_F32, 3, width, "state", tol);
-    tsr_view state2 = kt_inout(t, TSR_F32, 3, width, "state of two", tol);
-    for (int64_t r = 0; r < 3; r++)
-        memcpy(tsr_row(state2, r), tsr_row(in.state, r), (size_t)width * sizeof(float));
-    tsr_view y = kt_out(t, TSR_F32, rows, d, "y", tol), y2 = kt_out(t, TSR_F32, rows, d, "y of two", tol);
+    tsr_dtype kept = kt_ssm_type(t);
+    int64_t each = (int64_t)tsr_dtype_bytes(kept);
+    kt_tol tol = kt_scan(m, rows), tol2 = kt_kept(tol, kept);
+    in.state = kt_inout(t, kept, 3, width, "state", tol);
+    tsr_view state2 = kt_inout(t, kept, 3, width, "state of two", tol2);
+    for (int64_t r = 0; r < 3; r++) memcpy(tsr_row(state2, r), tsr_row(in.state, r), (size_t)(width * each));
+    tsr_view y = kt_out(t, TSR_F32, rows, d, "y", tol), y2 = kt_out(t, TSR_F32, rows, d, "y of two", tol2);
     double *y_size = kt_size(t, y), *state_size = kt_size(t, in.state);
     double *y2_size = kt_size(t, y2), *state2_size = kt_size(t, state2);
     if (y_size) {
         fill_sizes(y_size, state_size, m, &in, &s.whole);
         fill_sizes(y2_size, state2_size, m, &in, &s.whole);
     }
-    tsr_slots slots = {in.state.data, in.state.stride * 4, TSR_F32},
-              slots2 = {state2.data, state2.stride * 4, TSR_F32};
+    tsr_slots slots = {in.state.data, in.state.stride * each, kept},
+              slots2 = {state2.data, state2.stride * each, kept};
     tsr_scan(t->q, y, in.xbc, in.dt, m, slots, &s.whole);
     tsr_scan(t->q, tsr_rows(y2, 0, s.cut), tsr_rows(in.xbc, 0, s.cut), tsr_rows(in.dt, 0, s.cut), m, slots2,
              &s.head);
     int64_t rest = rows - s.cut;
     tsr_scan(t->q, tsr_rows(y2, s.cut, rest), tsr_rows(in.xbc, s.cut, rest), tsr_rows(in.dt, s.cut, rest), m,
              slots2, &s.tail);
-    kt_agree(t, y2, y, kt_worse(tol, tol));
-    kt_agree(t, state2, in.state, kt_worse(tol, tol));
+    kt_agree(t, y2, y, kt_worse(tol, tol2));
+    kt_agree(t, state2, in.state, kt_worse(tol, tol2));
 }
 
 static void run(kt *t)
@@ -88,13 +89,14 @@ static void run(kt *t)
     operands in = {.xbc = kt_in(t, TSR_F32, k.all.n_rows, tsr_mixer_d_conv(&m))};
     in.dt = draw_dt(t, &m, kt_flt(t), k.all.n_rows);
     kt_tol tol = kt_scan(&m, k.all.max_new);
-    in.state = kt_inout(t, TSR_F32, k.n_slots, d * m.d_state, "state", tol);
+    tsr_dtype kept = kt_ssm_type(t);
+    in.state = kt_inout(t, kept, k.n_slots, d * m.d_state, "state", tol);
     kt_own(t, in.state, k.slot_owner);
     kt_poison_new(in.state, &k.all);
     tsr_view y = kt_out(t, TSR_F32, k.all.n_rows, d, "y", tol);
     double *y_size = kt_size(t, y), *state_size = kt_size(t, in.state);
     if (y_size) fill_sizes(y_size, state_size, &m, &in, &k.all);
-    tsr_slots slots = {in.state.data, in.state.stride * 4, TSR_F32};
+    tsr_slots slots = {in.state.data, in.state.stride * (int64_t)tsr_dtype_bytes(kept), kept};
     tsr_scan(t->q, kt_part(t, y), kt_part(t, in.xbc), kt_part(t, in.dt), &m, slots, &k.part);
 }
 
