@@ -70,7 +70,7 @@ tsr_ops tsr_cpu_ops(unsigned features)
     LEVELLED(kv_attend_work);
     ops.moe_route = tsr_cpu_moe_route;
     ops.moe_ffn = linear->moe_ffn, ops.moe_ffn_work = linear->moe_ffn_work;
-    /* sample */
+    /* sample, advance */
     /* slot_copy, slot_read, slot_write */
     /* mamba_mix, attention: the compositions serve */
 

@@ -87,6 +87,21 @@ void tsr_memory_fill(tsr_queue *q, void *to, int byte, size_t bytes)
         memset(to, byte, bytes);
 }
 
+bool tsr_memory_records(const tsr_queue *q)
+{
+    return q->ops->memory && q->ops->memory->record && !q->dry && !q->unfused && !q->timed && !q->sync_each &&
+           !q->tap && !q->watch;
+}
+
+void tsr_memory_await(tsr_queue *q, const int64_t *word, int64_t value)
+{
+    if (!q->ops->memory || q->dry || q->failed) return;
+    if (q->ops->memory->await)
+        q->ops->memory->await(q, word, value);
+    else
+        q->ops->memory->sync(q);
+}
+
 tsr_view tsr_memory_view(tsr_queue *q, tsr_view host)
 {
     assert(host.stride == host.cols && host.scaled == TSR_SCALE_NONE);

@@ -8,6 +8,7 @@
 #ifndef TSR_MEMORY_H
 #define TSR_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -45,6 +46,18 @@ typedef struct tsr_memory {
 
     /* Wait for all that was queued; a failure of the device is kept in q as TSR_E_DEVICE. */
     void (*sync)(struct tsr_queue *q);
+
+    /* Recordings, or NULL, all five: ops queued between record and recorded are kept instead of run, with the
+     * addresses and plain numbers of that moment; a replay queues them all at once. recorded returns NULL when
+     * anything has failed, and tells how many launches were kept. Between the two nothing but ops may be queued,
+     * all of which have run before, so that libraries are loaded and have chosen what they run with. */
+    void (*record)(struct tsr_queue *q);
+    void *(*recorded)(struct tsr_queue *q, int64_t *n_launches);
+    void (*replay)(struct tsr_queue *q, void *recording);
+    void (*forget)(void *recording);
+    /* Wait, without waiting for all, until a kernel of q has raised *word, which is pinned, to `value`. A failure
+     * is kept in q. */
+    void (*await)(struct tsr_queue *q, const int64_t *word, int64_t value);
 } tsr_memory;
 
 /* The same for every backend: `m` is that of its table, NULL for the host's memory. Those on a queue do nothing
@@ -59,6 +72,12 @@ void tsr_memory_send(struct tsr_queue *q, void *to, const void *from, size_t byt
 void tsr_memory_download(struct tsr_queue *q, void *to, const void *from, size_t bytes);
 void tsr_memory_copy(struct tsr_queue *q, void *to, const void *from, size_t bytes);
 void tsr_memory_fill(struct tsr_queue *q, void *to, int byte, size_t bytes);
+
+/* Can and may the ops of q be recorded? Not where each is waited for, taken apart, shown or timed. */
+bool tsr_memory_records(const struct tsr_queue *q);
+
+/* Wait until a kernel of q has raised *word to `value`; where ops are done on return, or nothing awaits, a sync. */
+void tsr_memory_await(struct tsr_queue *q, const int64_t *word, int64_t value);
 
 /* A dense unscaled view of the host where kernels of q can read it: itself on the host, otherwise scratch and an
  * upload into it. */

@@ -378,6 +378,15 @@ void tsr_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
     tsr_scratch_release(q, mark);
 }
 
+void tsr_advance(tsr_queue *q, const tsr_step *step, const tsr_ring *ring)
+{
+    bool fits = step->n_decode == step->n_seqs && step->n_logits == step->n_seqs && ring->depth > 0;
+    if (!tsr_expect(q, fits, "advance: %lld sequences, %lld of which decode, %lld rows of logits",
+                    (long long)step->n_seqs, (long long)step->n_decode, (long long)step->n_logits))
+        return;
+    RUN(q, TSR_OP_ADVANCE, 0, 16.0 * (double)step->n_seqs, q->ops->advance(q, step, ring));
+}
+
 static bool block_in(tsr_blocks b, int64_t i)
 {
     return i >= 0 && i < b.n;

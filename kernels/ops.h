@@ -288,6 +288,26 @@ typedef void tsr_moe_ffn_fn(tsr_queue *q, tsr_view y, tsr_view t, const tsr_weig
  */
 typedef void tsr_sample_fn(tsr_queue *q, const tsr_step *step, tsr_view logits);
 
+/* What a decode step leaves for the next one, and for the host. */
+typedef struct tsr_ring {
+    int32_t *pos, *slot; /* [n_seqs] those of the step */
+    const int32_t *stop; /* [n_stop] ids that end a sequence */
+    int64_t n_stop;
+    int64_t *count;  /* [1] steps so far */
+    int32_t *ids;    /* [n_seqs, depth] from here on where the host reads while kernels run */
+    float *logprobs; /* [n_seqs, depth] */
+    int64_t depth;
+    int64_t *done; /* [1] */
+} tsr_ring;
+
+/* On to the next step, after `sample` of one in which every sequence has one row and one row of logits
+ *
+ * For a sequence with a slot: pos grows by 1, slot becomes -1 if out_ids is among `stop`, and column *count mod
+ * depth of its row of the ring becomes out_ids and out_logprobs. For one without: -1 and 0 there. Then *count grows
+ * by 1, and, once the host can see the columns, *done becomes the same.
+ */
+typedef void tsr_advance_fn(tsr_queue *q, const tsr_step *step, const tsr_ring *ring);
+
 /* Block dst becomes a copy of block src. */
 typedef void tsr_slot_copy_fn(tsr_queue *q, tsr_blocks blocks, int64_t dst, int64_t src);
 /* Block i to or from host memory of blocks.bytes. */
@@ -375,6 +395,7 @@ typedef struct tsr_ops {
     tsr_moe_route_fn *moe_route;
     tsr_moe_ffn_fn *moe_ffn;
     tsr_sample_fn *sample;
+    tsr_advance_fn *advance;
     tsr_slot_copy_fn *slot_copy;
     tsr_slot_read_fn *slot_read;
     tsr_slot_write_fn *slot_write;
@@ -417,6 +438,7 @@ tsr_kv_attend_fn tsr_kv_attend;
 tsr_moe_route_fn tsr_moe_route;
 tsr_moe_ffn_fn tsr_moe_ffn;
 tsr_sample_fn tsr_sample;
+tsr_advance_fn tsr_advance;
 tsr_slot_copy_fn tsr_slot_copy;
 tsr_slot_read_fn tsr_slot_read;
 tsr_slot_write_fn tsr_slot_write;

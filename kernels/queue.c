@@ -12,10 +12,10 @@
 const char *tsr_op_name(tsr_op_id op)
 {
     static const char *const names[TSR_N_OPS] = {
-        "norm",       "convert",   "linear",     "embed",         "patchify", "vit_enter",
-        "vit_leave",  "gather",    "attend",     "pixel_shuffle", "conv",     "scan",
-        "gated_norm", "kv_write",  "kv_attend",  "moe_route",     "moe_ffn",  "sample",
-        "slot_copy",  "slot_read", "slot_write", "mamba_mix",     "attention"};
+        "norm",       "convert",   "linear",    "embed",         "patchify",  "vit_enter",
+        "vit_leave",  "gather",    "attend",    "pixel_shuffle", "conv",      "scan",
+        "gated_norm", "kv_write",  "kv_attend", "moe_route",     "moe_ffn",   "sample",
+        "advance",    "slot_copy", "slot_read", "slot_write",    "mamba_mix", "attention"};
     return names[op];
 }
 

@@ -37,6 +37,7 @@ typedef enum tsr_op_id {
     TSR_OP_MOE_ROUTE,
     TSR_OP_MOE_FFN,
     TSR_OP_SAMPLE,
+    TSR_OP_ADVANCE,
     TSR_OP_SLOT_COPY,
     TSR_OP_SLOT_READ,
     TSR_OP_SLOT_WRITE,

@@ -40,6 +40,7 @@ tsr_kv_attend_fn tsr_cuda_kv_attend;
 tsr_moe_route_fn tsr_cuda_moe_route;
 tsr_moe_ffn_fn tsr_cuda_moe_ffn;
 tsr_sample_fn tsr_cuda_sample;
+tsr_advance_fn tsr_cuda_advance;
 tsr_slot_copy_fn tsr_cuda_slot_copy;
 tsr_slot_read_fn tsr_cuda_slot_read;
 tsr_slot_write_fn tsr_cuda_slot_write;

@@ -126,6 +126,15 @@ tsr_status open(tsr_queue *q)
     return TSR_OK;
 }
 
+/* What kernels have to say that a result cannot tell. */
+void fail_by_fault(tsr_queue *q, queue_state *s)
+{
+    int32_t fault = __atomic_exchange_n(s->fault, 0, __ATOMIC_ACQ_REL);
+    if (fault >= CUDA_FAULT_NO_TOKEN)
+        tsr_queue_fail(q, TSR_E_ARG, "sample: no token is left to choose for sequence %d",
+                       (int)(fault - CUDA_FAULT_NO_TOKEN));
+}
+
 void sync(tsr_queue *q)
 {
     queue_state *s = state_of(q);
@@ -136,10 +145,7 @@ void sync(tsr_queue *q)
         return;
     }
     s->used = 0;
-    if (*s->fault >= CUDA_FAULT_NO_TOKEN)
-        tsr_queue_fail(q, TSR_E_ARG, "sample: no token is left to choose for sequence %d",
-                       (int)(*s->fault - CUDA_FAULT_NO_TOKEN));
-    *s->fault = 0;
+    fail_by_fault(q, s);
 }
 
 void close(tsr_queue *q)
@@ -237,6 +243,61 @@ void fill(tsr_queue *q, void *to, int byte, size_t bytes)
     cuda_ok(q, "fill", cudaMemsetAsync(to, byte, bytes, cuda_stream(q)));
 }
 
+/* ---------------------------------------------------------------- recordings ---------------------------- */
+
+/* Early launches are kept as such: their edges in the graph are programmatic ones. */
+void record(tsr_queue *q)
+{
+    if (cuda_idle(q)) return;
+    cuda_ok(q, "record", cudaStreamBeginCapture(cuda_stream(q), cudaStreamCaptureModeRelaxed));
+}
+
+void *recorded(tsr_queue *q, int64_t *n_launches)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    size_t n = 0;
+    if (cudaStreamIsCapturing(cuda_stream(q), &status) || status == cudaStreamCaptureStatusNone) return NULL;
+    cudaError_t error = cudaStreamEndCapture(cuda_stream(q), &graph); /* also of one that has failed */
+    bool ok = cuda_ok(q, "record", error) && !q->failed &&
+              cuda_ok(q, "record", cudaGraphGetNodes(graph, NULL, &n)) &&
+              cuda_ok(q, "record", cudaGraphInstantiate(&exec, graph, 0)) &&
+              cuda_ok(q, "record", cudaGraphUpload(exec, cuda_stream(q)));
+    if (graph) cudaGraphDestroy(graph);
+    if (!ok && exec) cudaGraphExecDestroy(exec);
+    *n_launches = (int64_t)n;
+    return ok ? exec : NULL;
+}
+
+void replay(tsr_queue *q, void *recording)
+{
+    if (!cuda_idle(q)) cuda_ok(q, "replay", cudaGraphLaunch((cudaGraphExec_t)recording, cuda_stream(q)));
+}
+
+void forget(void *recording)
+{
+    if (recording) cudaGraphExecDestroy((cudaGraphExec_t)recording); /* one that runs is kept until it has */
+}
+
+/* The word is looked at first: it is there long before the stream is known to be idle. */
+void await(tsr_queue *q, const int64_t *word, int64_t value)
+{
+    constexpr int kLooks = 2000; /* between two questions to the driver, which would find a fault */
+    queue_state *s = state_of(q);
+    cudaError_t error = cudaErrorNotReady;
+    for (int i = 1; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; i++) {
+        if (error != cudaErrorNotReady) {
+            cudaGetLastError();
+            tsr_queue_fail(q, TSR_E_DEVICE, "%s failed: %s", facts.about,
+                           error ? cudaGetErrorString(error) : "a step did not say that it was done");
+            return;
+        }
+        if (i % kLooks == 0) error = cudaStreamQuery(s->stream);
+    }
+    fail_by_fault(q, s);
+}
+
 /* ---------------------------------------------------------------- the device ---------------------------- */
 
 /* Asked for its attributes: whether this module has code that the device runs. */
@@ -257,8 +318,9 @@ tsr_status check_code()
 }
 } // namespace
 
-const tsr_memory cuda_memory = {facts.about, take,   give, take_pinned, give_pinned, room, open,
-                                close,       upload, send, download,    copy,        fill, sync};
+const tsr_memory cuda_memory = {facts.about, take,     give,   take_pinned, give_pinned, room, open,
+                                close,       upload,   send,   download,    copy,        fill, sync,
+                                record,      recorded, replay, forget,      await};
 
 tsr_status cuda_find_device(void)
 {

@@ -26,6 +26,7 @@ extern "C" {
 #pragma weak tsr_cuda_moe_route
 #pragma weak tsr_cuda_moe_ffn
 #pragma weak tsr_cuda_sample
+#pragma weak tsr_cuda_advance
 #pragma weak tsr_cuda_slot_copy
 #pragma weak tsr_cuda_slot_read
 #pragma weak tsr_cuda_slot_write
@@ -71,6 +72,7 @@ extern "C" TSR_EXPORT int tsr_module_open(int abi, const tsr_module_host *host, 
     SLOT(moe_route);
     SLOT(moe_ffn);
     SLOT(sample);
+    SLOT(advance);
     SLOT(slot_copy);
     SLOT(slot_read);
     SLOT(slot_write);

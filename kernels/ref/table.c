@@ -23,6 +23,7 @@ const tsr_ops tsr_ref_ops = {
     .moe_route = tsr_ref_moe_route,
     .moe_ffn = tsr_ref_moe_ffn,
     .sample = tsr_ref_sample,
+    .advance = tsr_ref_advance,
     .slot_copy = tsr_ref_slot_copy,
     .slot_read = tsr_ref_slot_read,
     .slot_write = tsr_ref_slot_write,

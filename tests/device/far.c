@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "kernels/backend.h"
+#include "tests/device/record.h"
 #include "tests/device/wrap.h"
 
 typedef struct block {
@@ -23,12 +24,17 @@ typedef struct copy {
     size_t bytes;
 } copy;
 
+enum { MOST_WAITING = 64 };
+
 typedef struct stream {
     copy *first, **last;
+    const recording *waiting[MOST_WAITING]; /* replays that nobody has waited for */
+    int n_waiting;
+    bool replaying;
 } stream;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static block *blocks;
+static block *blocks, *pinned;
 static int inside;         /* ops and copies that run */
 static const char *faulty; /* op */
 static bool lost;
@@ -86,6 +92,16 @@ static bool is_far(const void *address)
     return found;
 }
 
+static bool is_pinned(const void *address)
+{
+    const unsigned char *at = address;
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (const block *b = pinned; b && !found; b = b->next) found = at >= b->data && at < b->data + b->bytes;
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 static bool range_is_far(const void *address, size_t bytes)
 {
     return is_far(address) && is_far((const char *)address + bytes - 1);
@@ -135,8 +151,33 @@ static void far_give(void *data)
 
 static tsr_status far_take_pinned(void **out, size_t bytes)
 {
-    *out = malloc(bytes + 1);
-    return *out ? TSR_OK : tsr_fail(TSR_E_NOMEM, "no memory for %zu pinned bytes", bytes);
+    block *b = malloc(sizeof *b);
+    void *data = malloc(bytes + 1);
+    if (!b || !data) {
+        free(b);
+        free(data);
+        return tsr_fail(TSR_E_NOMEM, "no memory for %zu pinned bytes", bytes);
+    }
+    pthread_mutex_lock(&lock);
+    *b = (block){pinned, data, bytes};
+    pinned = b;
+    pthread_mutex_unlock(&lock);
+    *out = data;
+    return TSR_OK;
+}
+
+static void far_give_pinned(void *data)
+{
+    if (!data) return;
+    pthread_mutex_lock(&lock);
+    block **at = &pinned;
+    while (*at && (*at)->data != data) at = &(*at)->next;
+    block *b = *at;
+    if (!b) abort(); /* not ours, or given back twice */
+    *at = b->next;
+    pthread_mutex_unlock(&lock);
+    free(b);
+    free(data);
 }
 
 static tsr_status far_room(size_t *free_bytes, size_t *all_bytes)
@@ -177,8 +218,27 @@ static void run_copies(tsr_queue *q, bool arrive)
     if (arrive) s->last = &s->first;
 }
 
+/* The oldest replay; as late as can be, so that whoever reads before it has waited reads something else. */
+static void run_replay(tsr_queue *q)
+{
+    stream *s = q->stream;
+    const recording *r = s->waiting[0];
+    s->n_waiting--;
+    for (int i = 0; i < s->n_waiting; i++) s->waiting[i] = s->waiting[i + 1];
+    s->replaying = true;
+    record_run(q, r);
+    s->replaying = false;
+}
+
+static void run_replays(tsr_queue *q)
+{
+    stream *s = q->stream;
+    while (s->n_waiting && !s->replaying) run_replay(q);
+}
+
 static void far_sync(tsr_queue *q)
 {
+    run_replays(q);
     run_copies(q, true);
     if (lost) tsr_queue_fail(q, TSR_E_DEVICE, "far memory: an illegal address was used");
 }
@@ -195,6 +255,8 @@ static bool check_range(tsr_queue *q, const char *what, const void *address, siz
     if (!q->stream) tsr_queue_fail(q, TSR_E_DEVICE, "far: %s on a queue that was not opened for work", what);
     if (!range_is_far(address, bytes))
         tsr_queue_fail(q, TSR_E_DEVICE, "far: %s of %zu bytes: not the device's memory", what, bytes);
+    if (record_on(q)) tsr_queue_fail(q, TSR_E_DEVICE, "far: %s while ops are recorded", what);
+    if (!q->failed) run_replays(q);
     return !q->failed;
 }
 
@@ -258,11 +320,45 @@ static void far_fill(tsr_queue *q, void *to, int byte, size_t bytes)
     close_fence();
 }
 
+/* ---------------------------------------------------------------- recordings ---------------------------- */
+
+static void far_record(tsr_queue *q)
+{
+    run_replays(q);
+    record_begin(q);
+}
+
+static void *far_recorded(tsr_queue *q, int64_t *n_launches)
+{
+    return record_end(q, n_launches);
+}
+
+static void far_replay(tsr_queue *q, void *kept)
+{
+    stream *s = q->stream;
+    if (s->n_waiting == MOST_WAITING) run_replays(q);
+    s->waiting[s->n_waiting++] = kept;
+}
+
+static void far_forget(void *kept)
+{
+    record_close(kept);
+}
+
+static void far_await(tsr_queue *q, const int64_t *word, int64_t value)
+{
+    stream *s = q->stream;
+    if (!is_pinned(word)) tsr_queue_fail(q, TSR_E_DEVICE, "far: a word that is not pinned is waited for");
+    while (*word < value && s->n_waiting) run_replay(q);
+    if (lost) tsr_queue_fail(q, TSR_E_DEVICE, "far memory: an illegal address was used");
+    if (*word < value) tsr_queue_fail(q, TSR_E_DEVICE, "far: nothing will raise the word that is waited for");
+}
+
 static const tsr_memory memory = {.about = "far memory, computed by ref",
                                   .take = far_take,
                                   .give = far_give,
                                   .take_pinned = far_take_pinned,
-                                  .give_pinned = free,
+                                  .give_pinned = far_give_pinned,
                                   .room = far_room,
                                   .open = far_open,
                                   .close = far_close,
@@ -271,7 +367,12 @@ static const tsr_memory memory = {.about = "far memory, computed by ref",
                                   .download = far_download,
                                   .copy = far_copy,
                                   .fill = far_fill,
-                                  .sync = far_sync};
+                                  .sync = far_sync,
+                                  .record = far_record,
+                                  .recorded = far_recorded,
+                                  .replay = far_replay,
+                                  .forget = far_forget,
+                                  .await = far_await};
 
 /* ---------------------------------------------------------------- weights ------------------------------- */
 
@@ -330,7 +431,10 @@ static void far_linear_pack(tsr_queue *q, tsr_weight *w, void *to, const tsr_lin
 static void enter(tsr_queue *q, const char *op)
 {
     if (!q->stream) tsr_queue_fail(q, TSR_E_DEVICE, "far: %s on a queue that was not opened for work", op);
-    if (q->stream) run_copies(q, false);
+    if (q->stream) {
+        run_replays(q);
+        run_copies(q, false);
+    }
     open_fence();
 }
 
@@ -343,18 +447,20 @@ static void leave(tsr_queue *q, const char *op)
 
 static void *check_address(tsr_queue *q, const char *op, const char *what, const void *address)
 {
-    if (!is_far(address)) tsr_queue_fail(q, TSR_E_DEVICE, "far: %s: %s is not the device's memory", op, what);
+    bool reachable = is_far(address) || (!strcmp(what, WRAP_PINNED) && is_pinned(address));
+    if (!reachable) tsr_queue_fail(q, TSR_E_DEVICE, "far: %s: %s is not the device's memory", op, what);
     return (void *)(uintptr_t)address;
 }
 
 tsr_ops far_ops(void)
 {
     static const wrap_hooks hooks = {.enter = enter, .leave = leave, .place = check_address};
-    static tsr_ops inner;
+    static tsr_ops inner, wrapped;
     inner = tsr_ref_ops;
     inner.name = "far";
     inner.memory = &memory;
     inner.linear_bytes = far_linear_bytes;
     inner.linear_pack = far_linear_pack;
-    return wrap_ops(WRAP_FAR, &inner, &hooks);
+    wrapped = wrap_ops(WRAP_FAR, &inner, &hooks);
+    return record_ops(&wrapped);
 }

@@ -88,6 +88,19 @@ static tsr_step step(const call *c, const tsr_step *s)
     return n;
 }
 
+static tsr_ring ring_of(const call *c, const tsr_ring *r)
+{
+    tsr_ring n = *r;
+    n.pos = place(c, "pos", r->pos);
+    n.slot = place(c, "slot", r->slot);
+    n.stop = place(c, "stop", r->stop);
+    n.count = place(c, "count", r->count);
+    n.ids = place(c, WRAP_PINNED, r->ids);
+    n.logprobs = place(c, WRAP_PINNED, r->logprobs);
+    n.done = place(c, WRAP_PINNED, r->done);
+    return n;
+}
+
 static tsr_mixer mixer(const call *c, const tsr_mixer *m)
 {
     tsr_mixer n = *m;

@@ -8,6 +8,9 @@
 
 #include "kernels/ops.h"
 
+/* What `place` is told of addresses that may be the host's, if pinned. */
+#define WRAP_PINNED "pinned"
+
 typedef struct wrap_hooks {
     void (*enter)(tsr_queue *q, const char *op);
     void (*leave)(tsr_queue *q, const char *op);

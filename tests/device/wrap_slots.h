@@ -154,6 +154,15 @@ static void NAME(sample)(tsr_queue *q, const tsr_step *s, tsr_view logits)
     end(&c);
 }
 
+static void NAME(advance)(tsr_queue *q, const tsr_step *s, const tsr_ring *ring)
+{
+    call c = begin(WHICH, q, "advance");
+    tsr_step at = step(&c, s);
+    tsr_ring r = ring_of(&c, ring);
+    c.t->inner->advance(q, &at, &r);
+    end(&c);
+}
+
 static void NAME(slot_copy)(tsr_queue *q, tsr_blocks b, int64_t dst, int64_t src)
 {
     call c = begin(WHICH, q, "slot_copy");
@@ -241,6 +250,7 @@ static tsr_ops NAME(table)(const tsr_ops *inner)
     SLOT(moe_route);
     SLOT(moe_ffn);
     SLOT(sample);
+    SLOT(advance);
     SLOT(slot_copy);
     SLOT(slot_read);
     SLOT(slot_write);

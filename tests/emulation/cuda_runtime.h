@@ -147,6 +147,7 @@ static inline int __all_sync(unsigned mask, int predicate)
 }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
+static inline void __threadfence_system() {}
 
 /* ---------------------------------------------------------------- arithmetic ---------------------------- */
 

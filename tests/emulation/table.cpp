@@ -78,6 +78,7 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->moe_route = tsr_cuda_moe_route;
     ops->sample = tsr_cuda_sample;
     ops->sample_work = tsr_cuda_sample_work;
+    ops->advance = tsr_cuda_advance;
     ops->mamba_mix = tsr_cuda_mamba_mix;
     ops->mamba_mix_work = tsr_cuda_mamba_mix_work;
     ops->scan = tsr_cuda_scan;

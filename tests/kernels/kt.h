@@ -250,6 +250,7 @@ typedef struct kt_case {
     X(moe_route)                                                                                             \
     X(moe_ffn)                                                                                               \
     X(sample)                                                                                                \
+    X(advance)                                                                                               \
     X(slot_copy)                                                                                             \
     X(slot_read)                                                                                             \
     X(slot_write)                                                                                            \
