@@ -57,9 +57,10 @@ TSR_CHECKED tsr_status tsr_decoder_push(tsr_decoder *d);
  * logprobs [n_seqs]. Errors: those of the step; the sequences are then of no use. */
 TSR_CHECKED tsr_status tsr_decoder_take(tsr_decoder *d, int32_t *ids, float *logprobs);
 
-/* The end, after each begin, whatever failed since: waits for all steps; those that the host's memory had not run
- * are dropped. seq->pos is then what the state has read, and the last token sampled is not among it. */
-TSR_CHECKED tsr_status tsr_decoder_end(tsr_decoder *d);
+/* The end, after each begin, whatever failed since: waits for the steps that were pushed; in the host's memory those
+ * not taken have not run, and never will. seq->pos is then what the state has read. ids and logprobs [n_seqs], or
+ * NULL: what the last step sampled, if it was not taken; otherwise, and for sequences that had ended, -1 and 0. */
+TSR_CHECKED tsr_status tsr_decoder_end(tsr_decoder *d, int32_t *ids, float *logprobs);
 
 /* How the steps were done. */
 typedef struct tsr_decoder_info {

@@ -10,6 +10,8 @@
 #include "base/cpu.h"
 #include "tests/device/far.h"
 
+const tsr_decoder_limits model_decoder = {MODEL_SLOTS, MODEL_ROWS, 4};
+
 #define MAX_CONFIG ((size_t)1 << 20)
 
 void must(tsr_status st)
@@ -113,6 +115,7 @@ static size_t measure_scratch(model *m, tsr_queue *dry)
         run_dry(m, dry, 1, MODEL_ROWS, MODEL_ROWS, MODEL_ROWS);
         run_dry(m, dry, 1, MODEL_ROWS, MODEL_ROWS, 1);
         run_dry(m, dry, MODEL_SLOTS, 1, MODEL_ROWS, MODEL_SLOTS);
+        tsr_decoder_walk(m->lm, dry, model_decoder);
         run_dry(m, dry, MODEL_SLOTS, MODEL_ROWS / MODEL_SLOTS, MODEL_ROWS, MODEL_ROWS);
         if (m->vit) {
             const tsr_vit_config *c = tsr_internvit_config(m->vit);

@@ -11,6 +11,7 @@
 
 #include "base/npy.h"
 #include "kernels/backend.h"
+#include "lm/decode.h"
 #include "lm/nemotron_h.h"
 #include "lm/step.h"
 #include "projector/projector.h"
@@ -66,6 +67,7 @@ typedef struct model_opts {
 
 /* Room of a model's pools: enough for every test here. */
 enum { MODEL_SLOTS = 6, MODEL_PAGES = 40, MODEL_ROWS = 192, MODEL_TILES = 8 };
+extern const tsr_decoder_limits model_decoder;
 
 /* Open tests/vectors/models/NAME; a failure fails the test with its message. The scratch is what dry walks
  * measured, no byte more. */
