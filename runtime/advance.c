@@ -157,15 +157,39 @@ static tsr_status run_steps(const reading *r, int64_t keep, const image_rows *ro
     return tell(r, false, total, total);
 }
 
-tsr_status tsr_session_decode(tsr_session *s, const tsr_sampling *how, int32_t *id, float *logprob)
+tsr_status tsr_session_decode_begin(tsr_session *s, const tsr_sampling *how, bool stops)
 {
-    image_rows none = {.view = tsr_view_of(NULL, s->engine->queue->type, 0, 0)};
-    double began = tsr_seconds();
-    s->engine->queue->cancel = &s->cancel;
-    tsr_status st = step(s, 1, &none, TSR_LOGITS_LAST, how, id, logprob);
-    s->engine->queue->cancel = NULL;
-    s->info.decode_seconds += tsr_seconds() - began;
+    tsr_engine *e = s->engine;
+    tsr_seq *seq = &s->seq;
+    const tsr_ids *ids = &e->model->stop_ids;
+    tsr_decoding what = {
+        .seqs = &seq, .sampling = how, .n_seqs = 1, .stops = ids->items, .n_stops = stops ? ids->n : 0};
+    tsr_status st = tsr_decoder_begin(e->decoder, &what);
+    if (st) return st;
+    e->queue->cancel = &s->cancel;
+    s->info.decode_seconds -= tsr_seconds();
+    return TSR_OK;
+}
+
+tsr_status tsr_session_decode_push(tsr_session *s)
+{
+    return tsr_decoder_push(s->engine->decoder);
+}
+
+tsr_status tsr_session_decode_take(tsr_session *s, int32_t *id, float *logprob)
+{
     s->info.decode_tokens++;
+    return tsr_decoder_take(s->engine->decoder, id, logprob);
+}
+
+tsr_status tsr_session_decode_end(tsr_session *s)
+{
+    tsr_engine *e = s->engine;
+    tsr_untaken u = {.at = s->past.n};
+    e->queue->cancel = NULL;
+    tsr_status st = tsr_decoder_end(e->decoder, &u.id, &u.logprob);
+    s->info.decode_seconds += tsr_seconds();
+    s->untaken = !st && u.id >= 0 ? u : (tsr_untaken){0};
     return st;
 }
 

@@ -103,13 +103,18 @@ static void walk_vision(const tsr_model *m, tsr_queue *q)
     tsr_scratch_release(q, mark);
 }
 
+static tsr_decoder_limits decoder_limits(const tsr_model *m, tsr_sizes s)
+{
+    return (tsr_decoder_limits){.max_seqs = s.n_sessions, .max_context = s.n_ctx, .max_stops = m->stop_ids.n};
+}
+
 static tsr_status measure_scratch(size_t *out, const tsr_model *m, tsr_sizes s)
 {
     tsr_queue *q = NULL;
     tsr_status st = tsr_queue_open(&q, &m->ops, NULL, m->type, 0);
     if (st) return st;
     walk_step(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, 1));
-    walk_step(m, q, tsr_step_shape(s.n_sessions, 1, s.n_ctx, s.n_sessions));
+    tsr_decoder_walk(m->lm, q, decoder_limits(m, s));
     if (m->has_vision) walk_vision(m, q);
     st = tsr_queue_sync(q);
     *out = q->scratch.peak;
@@ -222,6 +227,7 @@ tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_
         .max_logits = sizes.max_rows > sizes.n_sessions ? sizes.max_rows : sizes.n_sessions,
         .max_context = sizes.n_ctx};
     if (!st) st = tsr_stepper_open(&e->stepper, e->state, limits);
+    if (!st) st = tsr_decoder_open(&e->decoder, model->lm, e->state, decoder_limits(model, sizes));
     if (!st && !(e->chunk = tsr_calloc((size_t)sizes.max_rows, sizeof *e->chunk)))
         st = tsr_fail(TSR_E_NOMEM, "no memory for a step of %lld rows", (long long)sizes.max_rows);
     if (st) {
@@ -239,6 +245,7 @@ void tsr_engine_close(tsr_engine *e)
     if (!e) return;
     assert(e->n_open == 0);
     tsr_tracer_close(e->tracer);
+    tsr_decoder_close(e->decoder);
     tsr_stepper_close(e->stepper);
     tsr_seq_close(&e->spare);
     tsr_state_close(e->state);

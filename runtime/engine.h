@@ -2,6 +2,7 @@
 #ifndef TSR_RUNTIME_ENGINE_H
 #define TSR_RUNTIME_ENGINE_H
 
+#include "lm/decode.h"
 #include "lm/ids.h"
 #include "lm/step.h"
 #include "runtime/model.h"
@@ -29,6 +30,7 @@ struct tsr_engine {
     tsr_queue *queue;
     tsr_state *state; /* slots for all sessions and one for `spare` */
     tsr_stepper *stepper;
+    tsr_decoder *decoder;
     tsr_seq spare;  /* a checkpoint within one call: the state before an answer that a stop string may cut */
     int32_t *chunk; /* [max_rows] ids of the step being filled */
     tsr_tracer *tracer;  /* NULL: nobody listens */
@@ -50,6 +52,14 @@ typedef struct tsr_said {
     int64_t n_parts;
 } tsr_said;
 
+/* A token that was sampled and not taken, because the answer was stopped while it was computed. */
+typedef struct tsr_untaken {
+    int64_t
+        at; /* its place in `past`; it goes on from there as long as nothing else has been said; 0: none */
+    int32_t id;
+    float logprob;
+} tsr_untaken;
+
 struct tsr_session {
     tsr_engine *engine;
     tsr_seq seq;
@@ -68,6 +78,7 @@ struct tsr_session {
     bool ends_line;    /* ... whose text ends in a line end */
     int cancel;        /* written from any thread and from signal handlers: atomically */
     tsr_session_info info;
+    tsr_untaken untaken;
 
     char *text; /* the last answer */
     int64_t text_bytes, text_capacity;
@@ -81,9 +92,13 @@ TSR_CHECKED tsr_status tsr_session_render(tsr_session *s, tsr_think think);
 /* The turns have been answered, or will never be. */
 void tsr_session_forget_turns(tsr_session *s);
 
-/* One more token, which waits at the end of `past`, and the next one. */
-TSR_CHECKED tsr_status tsr_session_decode(tsr_session *s, const tsr_sampling *how, int32_t *id,
-                                          float *logprob);
+/* Decoding, between a first token that was sampled and a last one: each push reads the token sampled last and
+ * samples another, each take brings the next of them. After the end, what the state has read is in seq.pos.
+ * Errors: as lm/decode.h. */
+TSR_CHECKED tsr_status tsr_session_decode_begin(tsr_session *s, const tsr_sampling *how, bool stops);
+TSR_CHECKED tsr_status tsr_session_decode_push(tsr_session *s);
+TSR_CHECKED tsr_status tsr_session_decode_take(tsr_session *s, int32_t *id, float *logprob);
+TSR_CHECKED tsr_status tsr_session_decode_end(tsr_session *s);
 
 /* Run waiting tokens through the model until `keep` are left (0 or 1). With `sample`, choose a token after the last
  * one by `how`: *id and *logprob. */

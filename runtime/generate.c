@@ -193,27 +193,45 @@ static tsr_status cut_answer(generation *g)
     return tsr_seq_copy(&s->seq, &s->engine->spare);
 }
 
-static tsr_status run(generation *g, tsr_stop_reason *reason)
+/* Token after token. The state reads a token while its text is made, except the last of max_tokens, which waits. */
+static tsr_status decode(generation *g, int32_t id, float logprob, tsr_stop_reason *reason)
 {
     tsr_session *s = g->s;
-    int32_t id = 0;
-    float logprob = 0;
-    tsr_status st = tsr_session_advance(s, 0, &g->how, &id, &logprob, g->o->on_progress, g->o->user);
-    if (!st && g->o->n_stop) st = tsr_seq_copy(&s->engine->spare, &s->seq);
-    for (int64_t n = 0; !st; n++) {
+    tsr_status st = g->max_tokens > 1 ? tsr_session_decode_push(s) : TSR_OK;
+    for (int64_t n = 1; !st; n++) { /* tokens taken, this one included */
         if (is_stop_id(g, id)) {
             *reason = TSR_STOP_END;
             return TSR_OK;
         }
         st = take_id(g, id, logprob);
         if (st) break;
-        if (g->stopped || g->refused || n + 1 == g->max_tokens) {
+        if (g->stopped || g->refused || n == g->max_tokens) {
             *reason = g->stopped ? TSR_STOP_STRING : g->refused ? TSR_STOP_CALLER : TSR_STOP_LENGTH;
-            return g->stopped ? cut_answer(g) : TSR_OK;
+            return TSR_OK;
         }
-        st = tsr_session_decode(s, &g->how, &id, &logprob);
+        if (n + 1 < g->max_tokens) st = tsr_session_decode_push(s);
+        if (!st) st = tsr_session_decode_take(s, &id, &logprob);
     }
     return st;
+}
+
+static tsr_status run(generation *g, tsr_stop_reason *reason)
+{
+    tsr_session *s = g->s;
+    int32_t id = s->untaken.id;
+    float logprob = s->untaken.logprob;
+    tsr_status st = tsr_session_advance(s, 0, &g->how, &id, &logprob, g->o->on_progress, g->o->user);
+    if (!st && g->o->n_stop) st = tsr_seq_copy(&s->engine->spare, &s->seq);
+    if (!st && is_stop_id(g, id)) {
+        *reason = TSR_STOP_END;
+        return TSR_OK;
+    }
+    if (!st) st = tsr_session_decode_begin(s, &g->how, !g->o->ignore_stop_ids);
+    if (st) return st;
+    st = decode(g, id, logprob, reason);
+    tsr_status ended = tsr_session_decode_end(s);
+    if (!st) st = ended;
+    return !st && g->stopped ? cut_answer(g) : st;
 }
 
 static tsr_think think_of(int mode)
@@ -233,7 +251,9 @@ tsr_status tsr_session_generate(tsr_session *s, const tsr_generate_opts *opts, t
 
     tsr_status st = choose_sampling(&g.how, g.o, s->engine->model);
     if (!st) st = tsr_session_render(s, think_of(g.o->think));
-    if (!st && !tsr_session_waiting(s)) st = tsr_fail(TSR_E_ARG, "nothing was said that could be answered");
+    bool goes_on = s->untaken.at && s->untaken.at == s->past.n;
+    if (!st && !tsr_session_waiting(s) && !goes_on)
+        st = tsr_fail(TSR_E_ARG, "nothing was said that could be answered");
     if (!st) st = choose_length(&g.max_tokens, s, g.o->max_tokens);
     g.hold_line = !st && (s->n_turns || s->answered) && tsr_chat_ends_line(s->engine->model->chat);
     if (!st) st = reserve(&g);

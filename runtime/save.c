@@ -153,6 +153,7 @@ static tsr_status restore(tsr_session *s, const unsigned char *at, const header 
     s->n_images = s->image_capacity = h->n_images;
     s->image_rows = h->image_rows;
     s->n_waiting = 0;
+    s->untaken = (tsr_untaken){0};
     tsr_session_forget_turns(s);
     s->answered = h->flags & ANSWERED;
     s->ends_line = h->flags & ENDS_LINE;

@@ -334,6 +334,7 @@ tsr_status tsr_session_fork(tsr_session **out, const tsr_session *from)
     s->image_rows = from->image_rows;
     s->answered = from->answered;
     s->ends_line = from->ends_line;
+    s->untaken = from->untaken;
     s->prompt.n_images_before = from->prompt.n_images_before;
     s->prompt.n_images = from->prompt.n_images;
     s->prompt.think = from->prompt.think;

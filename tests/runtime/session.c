@@ -264,6 +264,60 @@ static void stopping_leaves_a_usable_session(void **state)
     tsr_session_close(s);
 }
 
+/* Stops the answer at its piece number *left, by a refusal or by a cancel. */
+typedef struct stopper {
+    tsr_session *cancel; /* NULL: refuse */
+    int left;
+} stopper;
+
+static int stop_after(void *user, const tsr_piece *piece)
+{
+    stopper *s = user;
+    (void)piece;
+    if (--s->left > 0) return 1;
+    if (s->cancel) tsr_session_cancel(s->cancel);
+    return s->cancel != NULL;
+}
+
+/* An answer that was stopped goes on where it stood, with or without the step that ran ahead; so do its forks. */
+static void a_stopped_answer_goes_on(void **state)
+{
+    const fixture *f = *state;
+    int32_t whole[30], rest[30];
+    tsr_session *s = open_session(f), *fork = NULL;
+    say(s, TSR_USER, "Tell me.");
+    answer(s, 30, whole);
+    tsr_session_close(s);
+    for (int cancel = 0; cancel < 2; cancel++) {
+        s = open_session(f);
+        stopper stop = {.cancel = cancel ? s : NULL, .left = 4};
+        tsr_result r;
+        say(s, TSR_USER, "Tell me.");
+        tsr_status st = tsr_session_generate(
+            s,
+            &(tsr_generate_opts){
+                .max_tokens = 30, .ignore_stop_ids = 1, .on_piece = stop_after, .user = &stop},
+            &r);
+        assert_int_equal(st, cancel ? TSR_E_CANCELLED : TSR_OK);
+        tsr_session_info info = tsr_session_about(s);
+        assert_true(info.n_pending <= 1);
+        if (!cancel) {
+            int64_t at = r.n_ids; /* tokens said */
+            assert_int_equal(r.reason, TSR_STOP_CALLER);
+            assert_true(at >= 4 && at < 20);
+            must(tsr_session_fork(&fork, s));
+            answer(fork, 30 - at, rest);
+            assert_memory_equal(rest, whole + at, (size_t)(30 - at) * sizeof *rest);
+            tsr_session_close(fork);
+            answer(s, 30 - at, rest);
+            assert_memory_equal(rest, whole + at, (size_t)(30 - at) * sizeof *rest);
+            say(s, TSR_USER, "More."); /* and a turn follows as any other */
+            answer(s, N, rest);
+        }
+        tsr_session_close(s);
+    }
+}
+
 static void damaged_files_are_refused(void **state)
 {
     const fixture *f = *state;
@@ -375,6 +429,7 @@ int main(void)
         cmocka_unit_test(the_penalty_knows_what_earlier_steps_read),
         cmocka_unit_test(a_token_allocates_nothing),
         cmocka_unit_test(stopping_leaves_a_usable_session),
+        cmocka_unit_test(a_stopped_answer_goes_on),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(a_plan_agrees_with_the_engine),
