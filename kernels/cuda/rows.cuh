@@ -9,6 +9,8 @@ template <typename Op>
 __global__ void rows_kernel(int64_t rows, int64_t cols, Op op)
 {
     int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    cuda_release_next();
+    cuda_wait_before();
     if (r >= rows) return;
     for (int64_t c = 8 * (int64_t)threadIdx.x; c < cols; c += 8 * (int64_t)blockDim.x) op(r, c);
 }
@@ -20,8 +22,8 @@ void cuda_rows(tsr_queue *q, const char *name, int64_t rows, int64_t cols, Op op
     int64_t x = cuda_blocks(cols, 8) < threads ? cuda_blocks(cols, 8) : threads;
     int64_t y = x > 0 ? threads / x : 1; /* narrow rows share a block */
     if (cols > 0)
-        cuda_launch(q, name, rows_kernel<Op>, cuda_grid(cuda_blocks(rows, y)), dim3((unsigned)x, (unsigned)y),
-                    0, rows, cols, op);
+        cuda_launch_early(q, name, rows_kernel<Op>, cuda_grid(cuda_blocks(rows, y)),
+                          dim3((unsigned)x, (unsigned)y), 0, rows, cols, op);
 }
 
 /* Eight elements from one array of n elements to another of the same type. */

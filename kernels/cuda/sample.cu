@@ -1,8 +1,9 @@
 /* kernels/cuda/sample.cu: the next token of each row of logits.
  *
- * A first kernel marks what the step's rows have read, a second finds the largest logit and the sum of shares of
- * each slice of a row, a third, one block per row, puts those together; it goes over the row again only where
- * tokens are drawn. Shares are whole numbers there, in units of a power of two: their sums are exact, so they
+ * A first kernel finds the largest logit and the sum of shares of each slice of a row, a second, one block per row,
+ * puts those together; it goes over the row again only where tokens are drawn. Where sequences read several rows,
+ * another one marks them as seen before; where all decode, their one token is taken for seen, and marked at the
+ * end. Shares are whole numbers there, in units of a power of two: their sums are exact, so they
  * depend on no order, and a histogram can be filled by all threads at once. top_k and top_p are found in such
  * histograms, eight bits of a logit at a time, without sorting.
  */
@@ -15,11 +16,12 @@
 namespace
 {
 
-constexpr int slice_threads = 256, slice = 16 * slice_threads; /* ids of one block of the second kernel */
+constexpr int slice = 512;                            /* ids of a warp */
+constexpr int slice_threads = 128, slice_blocks = 12; /* of the first kernel, on one multiprocessor */
 constexpr int row_threads = 512, row_warps = row_threads / cuda_warp;
 constexpr int bins = 256;
 
-/* What the second kernel leaves of a slice. */
+/* What the first kernel leaves of a slice. */
 struct summary {
     float max, sum; /* -inf and 0 when everything is out; the sum is of exp(logit - max) */
     int32_t id;     /* the lowest of the largest */
@@ -31,6 +33,7 @@ struct sample_args {
     summary *slices; /* [n_logits][n_slices] */
     int32_t *fault;
     int n_slices, share_bits; /* the largest share is 1 << share_bits */
+    bool decodes;             /* row l is sequence l's only one, and not yet marked as seen */
 };
 
 /* ---------------------------------------------------------------- seen ---------------------------------- */
@@ -38,6 +41,8 @@ struct sample_args {
 /* One block per sequence. */
 __global__ void see_kernel(tsr_step step)
 {
+    cuda_release_next();
+    cuda_wait_before();
     int64_t i = blockIdx.x;
     int32_t slot = step.slot[i];
     if (slot < 0) return;
@@ -57,26 +62,41 @@ struct logit_row {
     const float *logits;
     const uint32_t *allow, *seen; /* or NULL */
     float penalty;
+    int32_t reads; /* an id that counts as seen, or -1 */
     int64_t n;
 };
+
+/* The token that sequence i of a decode step reads, if it has a slot. */
+CUDA_INLINE int32_t read_by(const tsr_step &step, int64_t i)
+{
+    return step.ids[i] == TSR_ID_LAST ? step.last_id[step.slot[i]] : step.ids[i];
+}
 
 CUDA_INLINE logit_row row_of(const sample_args &a, int64_t l)
 {
     int64_t seq = a.step.logit_seq[l];
     int32_t slot = a.step.slot[seq];
-    return logit_row{(const float *)cuda_row(a.logits, l), a.step.allow,
-                     slot < 0 ? nullptr : a.step.seen + slot * a.step.seen_words,
-                     a.step.sampling[seq].repeat_penalty, a.logits.cols};
+    logit_row r = {(const float *)cuda_row(a.logits, l), a.step.allow, nullptr,
+                   a.step.sampling[seq].repeat_penalty,  -1,           a.logits.cols};
+    if (slot >= 0 && r.penalty != 1) {
+        r.seen = a.step.seen + slot * a.step.seen_words;
+        if (a.decodes) r.reads = read_by(a.step, seq);
+    }
+    return r;
 }
 
-/* After mask and penalty; -inf for those that are out. */
+/* A logit after mask and penalty; -inf for those that are out, NaN among them. */
+CUDA_INLINE float adjusted(const logit_row &r, int64_t id, float value)
+{
+    if (isnan(value) || (r.allow && !(r.allow[id / 32] >> id % 32 & 1))) return -INFINITY;
+    if (r.seen && (id == r.reads || r.seen[id / 32] >> id % 32 & 1))
+        value = value > 0 ? value / r.penalty : value * r.penalty;
+    return value;
+}
+
 CUDA_INLINE float logit_at(const logit_row &r, int64_t id)
 {
-    float value = r.logits[id];
-    bool allowed = !r.allow || r.allow[id / 32] >> id % 32 & 1;
-    if (!allowed || isnan(value)) value = -INFINITY;
-    if (r.seen && r.seen[id / 32] >> id % 32 & 1) value = value > 0 ? value / r.penalty : value * r.penalty;
-    return value;
+    return adjusted(r, id, r.logits[id]);
 }
 
 /* Larger logits first, then lower ids. */
@@ -107,34 +127,47 @@ CUDA_INLINE float share(float value, float max, float temp)
     return value == max ? 1 : expf((value - max) / temp);
 }
 
-/* Grid: slices, rows. */
+/* Logits first .. first + 3 of a row as it lies; NaN behind its end, which is out. */
+CUDA_INLINE float4 raw4(const logit_row &r, int64_t first)
+{
+    const float *at = r.logits + first;
+    if (first + 4 <= r.n && cuda_aligned(at, 16)) return *(const float4 *)at;
+    return make_float4(first < r.n ? at[0] : NAN, first + 1 < r.n ? at[1] : NAN,
+                       first + 2 < r.n ? at[2] : NAN, first + 3 < r.n ? at[3] : NAN);
+}
+
+/* A warp per slice, until there are none. */
 __global__ void __launch_bounds__(slice_threads) slice_kernel(sample_args a)
 {
-    __shared__ candidate bests[slice_threads / cuda_warp];
-    __shared__ float scratch[cuda_warp];
-    constexpr int each = slice / slice_threads;
-    int64_t l = blockIdx.y, first = (int64_t)blockIdx.x * slice + threadIdx.x;
-    int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp;
-    logit_row r = row_of(a, l);
-    float values[each];
-    candidate best = {-INFINITY, INT32_MAX};
+    constexpr int loads = slice / (4 * cuda_warp);
+    int lane = threadIdx.x % cuda_warp;
+    int64_t n = a.step.n_logits * a.n_slices, all_warps = (int64_t)gridDim.x * (slice_threads / cuda_warp);
+    cuda_release_next();
+    cuda_wait_before();
+    for (int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp; s < n; s += all_warps) {
+        logit_row r = row_of(a, s / a.n_slices);
+        int64_t first = s % a.n_slices * slice + 4 * lane;
+        float4 raw[loads];
 #pragma unroll
-    for (int k = 0; k < each; k++) {
-        int64_t id = first + k * slice_threads;
-        values[k] = id < r.n ? logit_at(r, id) : -INFINITY;
-        if (id < r.n) best = better(best, candidate{values[k], (int32_t)id});
+        for (int k = 0; k < loads; k++) raw[k] = raw4(r, first + k * 4 * cuda_warp);
+        float values[4 * loads];
+        candidate best = {-INFINITY, INT32_MAX};
+#pragma unroll
+        for (int k = 0; k < 4 * loads; k++) {
+            const float4 &four = raw[k / 4];
+            float value = k % 4 == 0 ? four.x : k % 4 == 1 ? four.y : k % 4 == 2 ? four.z : four.w;
+            int64_t id = first + k / 4 * (4 * cuda_warp) + k % 4;
+            values[k] = adjusted(r, id, value);
+            if (id < r.n) best = better(best, candidate{values[k], (int32_t)id});
+        }
+        best = warp_best(best);
+        float sum = 0;
+#pragma unroll
+        for (int k = 0; k < 4 * loads; k++)
+            if (values[k] > -INFINITY) sum += share(values[k], best.value, 1);
+        sum = cuda_warp_sum(sum);
+        if (lane == 0) a.slices[s] = summary{best.value, sum, best.id};
     }
-    best = warp_best(best);
-    if (lane == 0) bests[warp] = best;
-    __syncthreads();
-    best = warp_best(bests[lane % (slice_threads / cuda_warp)]);
-
-    float sum = 0;
-#pragma unroll
-    for (int k = 0; k < each; k++)
-        if (values[k] > -INFINITY) sum += share(values[k], best.value, 1);
-    sum = cuda_block_sum(sum, scratch);
-    if (threadIdx.x == 0) a.slices[l * a.n_slices + blockIdx.x] = summary{best.value, sum, best.id};
 }
 
 /* ---------------------------------------------------------------- whole numbers ------------------------- */
@@ -192,6 +225,13 @@ struct row_memory {
     uint32_t key;
     int32_t id;
 };
+
+CUDA_INLINE double warp_sum(double value)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(cuda_all_lanes, value, step);
+    return value;
+}
 
 /* The whole row's sum of what each warp has; every thread gets it. `w->parts` keeps the warps' own. */
 CUDA_INLINE unsigned long long block_total(row_memory *w, unsigned long long value)
@@ -371,6 +411,8 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
 {
     CUDA_DYNAMIC_SHARED(memory);
     row_memory *w = (row_memory *)memory;
+    cuda_release_next();
+    cuda_wait_before();
     int64_t l = blockIdx.x, seq = a.step.logit_seq[l];
     const summary *slices = a.slices + l * a.n_slices;
     const tsr_sampling s = a.step.sampling[seq];
@@ -385,9 +427,10 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
         return;
     }
     double total = 0;
-    for (int k = 0; k < a.n_slices; k++)
+    for (int k = threadIdx.x % cuda_warp; k < a.n_slices; k += cuda_warp)
         if (slices[k].max > -INFINITY)
             total += (double)slices[k].sum * (double)share(slices[k].max, best.value, 1);
+    total = warp_sum(total);
 
     int32_t id = best.id;
     if (s.temp > 0) {
@@ -401,8 +444,12 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
     float chosen = logit_at(r, id);
     a.step.out_ids[l] = id;
     a.step.out_logprobs[l] = (float)((chosen == best.value ? 0 : (double)chosen - best.value) - log(total));
+    int32_t slot = a.step.slot[seq];
     bool last = l + 1 == a.step.n_logits || a.step.logit_seq[l + 1] != seq; /* of its sequence */
-    if (last && a.step.slot[seq] >= 0) a.step.last_id[a.step.slot[seq]] = id;
+    if (!last || slot < 0) return;
+    int32_t reads = a.decodes ? read_by(a.step, seq) : -1;
+    if (reads >= 0) a.step.seen[slot * a.step.seen_words + reads / 32] |= (uint32_t)1 << reads % 32;
+    a.step.last_id[slot] = id;
 }
 
 int64_t slices_of(tsr_view logits)
@@ -422,7 +469,11 @@ void tsr_cuda_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
 {
     sample_args a = {logits, *step, (summary *)q->work, cuda_fault(q), (int)slices_of(logits), 62};
     for (int64_t n = 1; n < logits.cols; n *= 2) a.share_bits--; /* so that no sum of shares overflows */
-    cuda_launch(q, "sample", see_kernel, cuda_grid(step->n_seqs), 256, 0, *step);
-    cuda_launch(q, "sample", slice_kernel, cuda_grid(a.n_slices, step->n_logits), slice_threads, 0, a);
-    cuda_launch(q, "sample", row_kernel, cuda_grid(step->n_logits), row_threads, sizeof(row_memory), a);
+    a.decodes = step->n_decode == step->n_seqs && step->n_logits == step->n_seqs;
+    if (!a.decodes) cuda_launch_early(q, "sample", see_kernel, cuda_grid(step->n_seqs), 256, 0, *step);
+    int64_t blocks = cuda_blocks(step->n_logits * a.n_slices, slice_threads / cuda_warp);
+    int64_t most = (int64_t)cuda_processors(q) * slice_blocks;
+    cuda_launch_early(q, "sample", slice_kernel, cuda_grid(blocks < most ? blocks : most), slice_threads, 0,
+                      a);
+    cuda_launch_early(q, "sample", row_kernel, cuda_grid(step->n_logits), row_threads, sizeof(row_memory), a);
 }

@@ -44,7 +44,9 @@ static void run(kt *t)
 {
     int64_t vocab = kt_model(t, kt_pick(t, 1, 2, 4, 8, 31, 32, 33, 500), 131072),
             words = (vocab + 31) / 32 + kt_int(t, 0, 1);
-    kt_steps k = kt_step(t, kt_step_draw(t, 8));
+    kt_step_opts o = kt_step_draw(t, 8);
+    if (t->bench >= 0) o = (kt_step_opts){.n_decode = kt_model(t, 0, 1, 256), .max_pos = 4096};
+    kt_steps k = kt_step(t, o);
     int64_t n_rows = k.all.n_rows, n_seqs = k.all.n_seqs;
     bool every_row = kt_chance(t, 20) && n_rows <= MOST_LOGITS;
     bool masked = kt_chance(t, 40), hopeless = kt_chance(t, 5) && n_seqs > 0 && t->bench < 0;
@@ -117,4 +119,4 @@ static void run(kt *t)
 }
 
 const kt_case kt_case_sample = {
-    .name = "sample", .run = run, .op = TSR_OP_SAMPLE, .seeds = 400, .benches = 1};
+    .name = "sample", .run = run, .op = TSR_OP_SAMPLE, .seeds = 400, .benches = 2};
