@@ -39,6 +39,8 @@ static const flag flags[] = {
     {"-c --ctx-size --max-model-len", INT64, AT(engine.n_ctx), 1, 1 << 24, G_ENGINE, "N: tokens of context"},
     {"--kv --kv-cache-dtype", STRING, AT(engine.kv), 0, 0, G_ENGINE | G_QUANTIZE,
      "of keys and values: auto, f32, bf16 or fp8, which wants scales; quantize --kv fp8 writes them"},
+    {"--state --mamba-ssm-cache-dtype", STRING, AT(engine.state), 0, 0, G_ENGINE,
+     "f32 or f16: what Mamba layers remember (f32)"},
     {"-ub --ubatch-size --max-num-batched-tokens", INT64, AT(engine.max_rows), 1, 65536, G_ENGINE,
      "N: rows read in one step"},
     {"--image", APPEND_IMAGE, 0, 0, 0, G_IMAGE, "FILE: a picture; may be repeated"},

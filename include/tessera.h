@@ -183,6 +183,7 @@ typedef struct tsr_engine_opts {
     const char
         *kv; /* keys and values: "auto" (default: f32 for an f32 checkpoint, otherwise bf16), "f32", "bf16",
                              "fp8" (TSR_E_UNSUPPORTED for a checkpoint without scales for them) */
+    const char *state; /* what Mamba layers remember: "f32" (default) or "f16", half the bytes */
 } tsr_engine_opts;
 
 /* `path` as for tsr_model_open, or the name of a synthetic shape. */

@@ -50,7 +50,7 @@ static void set_sizes(tsr_state *s, const tsr_lm_config *c, tsr_state_opts o)
     s->conv_elements = c->n_mamba ? (c->conv_width - 1) * tsr_lm_d_conv(c) : 0;
     s->ssm_elements = c->n_mamba ? tsr_lm_d_mamba(c) * c->d_state : 0;
     s->conv_bytes = aligned(product(s->conv_elements, 1, tsr_dtype_bytes(o.conv_type)));
-    s->ssm_bytes = aligned(product(s->ssm_elements, 1, sizeof(float)));
+    s->ssm_bytes = aligned(product(s->ssm_elements, 1, tsr_dtype_bytes(o.ssm_type)));
     s->k_bytes = aligned(product(s->n_kv * TSR_PAGE_TOKENS, s->head_dim, tsr_dtype_bytes(o.kv_type)));
     s->sizes.slot_bytes = tsr_mul((size_t)s->n_mamba, tsr_add(s->conv_bytes, s->ssm_bytes));
     s->sizes.page_bytes = tsr_mul((size_t)s->n_attention, tsr_mul(2, s->k_bytes));
@@ -147,8 +147,9 @@ tsr_mamba_state tsr_state_mamba(const tsr_state *s, int64_t i)
 {
     char *layer = (char *)s->slots.data + (size_t)i * (s->conv_bytes + s->ssm_bytes);
     int64_t stride = (int64_t)s->slots.bytes;
-    return (tsr_mamba_state){.conv = {.data = layer, .slot_stride = stride, .type = s->opts.conv_type},
-                             .ssm = {.data = layer + s->conv_bytes, .slot_stride = stride, .type = TSR_F32}};
+    return (tsr_mamba_state){
+        .conv = {.data = layer, .slot_stride = stride, .type = s->opts.conv_type},
+        .ssm = {.data = layer + s->conv_bytes, .slot_stride = stride, .type = s->opts.ssm_type}};
 }
 
 tsr_pages tsr_state_attention(const tsr_state *s, int64_t i)
@@ -300,7 +301,7 @@ static size_t token_bytes(const tsr_state *s)
 size_t tsr_seq_saved_bytes(const tsr_state *s, int64_t pos)
 {
     size_t conv = (size_t)s->conv_elements * tsr_dtype_bytes(s->opts.conv_type);
-    size_t ssm = (size_t)s->ssm_elements * sizeof(float);
+    size_t ssm = (size_t)s->ssm_elements * tsr_dtype_bytes(s->opts.ssm_type);
     size_t kv = s->n_attention ? tsr_mul(product(2 * s->n_attention * s->n_kv, pos, 1), token_bytes(s)) : 0;
     return tsr_add(tsr_mul((size_t)s->n_mamba, conv + ssm), kv);
 }
@@ -319,7 +320,7 @@ static void move(void *block, void *file, size_t bytes, direction way)
 static char *move_slot(const tsr_state *s, char *slot, char *file, direction way)
 {
     size_t conv = (size_t)s->conv_elements * tsr_dtype_bytes(s->opts.conv_type);
-    size_t ssm = (size_t)s->ssm_elements * sizeof(float);
+    size_t ssm = (size_t)s->ssm_elements * tsr_dtype_bytes(s->opts.ssm_type);
     for (int64_t i = 0; i < s->n_mamba; i++) {
         move(slot, file, conv, way);
         move(slot + s->conv_bytes, file + conv, ssm, way);

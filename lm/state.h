@@ -4,7 +4,7 @@
  * pages as its tokens fill (the keys and values of every attention layer). Full pages are never written again,
  * so forks share them; the page being filled is copied.
  *
- * Slot:  [Mamba layer] conv [conv_width - 1][d_conv], ssm f32 [heads][head_dim][d_state]
+ * Slot:  [Mamba layer] conv [conv_width - 1][d_conv], ssm [heads][head_dim][d_state]
  * Page:  [attention layer] k, v, each [kv head][TSR_PAGE_TOKENS][head_dim]
  *
  * A pool belongs to one thread at a time, that of its queue.
@@ -23,6 +23,7 @@ typedef struct tsr_state_opts {
     int64_t n_slots, n_pages;
     tsr_dtype conv_type; /* f32 or bf16: that of the activations */
     tsr_dtype kv_type;   /* f32, bf16 or fp8, whose scales are the layers' own */
+    tsr_dtype ssm_type;  /* f32 or f16 */
 } tsr_state_opts;
 
 typedef struct tsr_state_sizes {
@@ -83,7 +84,7 @@ TSR_CHECKED tsr_status tsr_seq_reserve(tsr_seq *seq, int64_t n_new);
  * is empty. Must not run between a step's fill and its sync. */
 TSR_CHECKED tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from);
 
-/* Save and restore one sequence in a layout that depends on the configuration and the two types alone:
+/* Save and restore one sequence in a layout that depends on the configuration and the three types alone:
  * Mamba layers (conv, ssm), then attention layers: k [kv head][pos][head_dim], v likewise; little-endian,
  * dense. Both sync the queue. tsr_seq_restore needs `bytes` equal to tsr_seq_saved_bytes for that pos. */
 size_t tsr_seq_saved_bytes(const tsr_state *s, int64_t pos);

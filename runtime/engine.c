@@ -51,6 +51,13 @@ static tsr_status choose_kv(tsr_dtype *out, const tsr_model *m, const char *kv)
     return TSR_OK;
 }
 
+static tsr_status choose_state(tsr_dtype *out, const char *state)
+{
+    *out = state && !strcmp(state, "f16") ? TSR_F16 : TSR_F32;
+    if (!state || *out == TSR_F16 || !strcmp(state, "f32")) return TSR_OK;
+    return tsr_fail(TSR_E_ARG, "state: '%s' was found; f32 or f16 is wanted", state);
+}
+
 tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine_opts *opts)
 {
     static const tsr_engine_opts none;
@@ -62,8 +69,10 @@ tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine
     if (st) return st;
 
     int64_t trained = m->lm_config.max_context;
-    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images, TSR_F32};
+    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images, TSR_F32, TSR_F32};
     st = choose_kv(&s.kv_type, m, opts->kv);
+    if (st) return st;
+    st = choose_state(&s.ssm_type, opts->state);
     if (st) return st;
     if (!s.n_ctx) s.n_ctx = trained && trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     if (trained && s.n_ctx > trained)
@@ -128,7 +137,8 @@ static tsr_state_opts state_opts(const tsr_model *m, tsr_sizes s)
     return (tsr_state_opts){.n_slots = s.n_sessions + 1, /* one for checkpoints within a call */
                             .n_pages = (s.n_sessions + 1) * pages,
                             .conv_type = m->type,
-                            .kv_type = s.kv_type};
+                            .kv_type = s.kv_type,
+                            .ssm_type = s.ssm_type};
 }
 
 static int64_t machine_memory(void)

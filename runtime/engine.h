@@ -14,6 +14,7 @@ enum { TSR_VISION_BATCH = 4 };
 typedef struct tsr_sizes {
     int64_t n_ctx, n_sessions, max_rows, max_images;
     tsr_dtype kv_type;
+    tsr_dtype ssm_type;
 } tsr_sizes;
 
 /* Options with defaults filled in. Errors: TSR_E_ARG. */

@@ -399,8 +399,8 @@ static void describe(tsr_model *m)
             at += (size_t)snprintf(m->weight_text + at, sizeof m->weight_text - at, "%s%s", at ? " + " : "",
                                    tsr_dtype_name((tsr_dtype)type));
 
-    tsr_state_sizes sizes =
-        tsr_state_measure(c, (tsr_state_opts){1, 1, m->type, m->lm ? tsr_lm_kv_type(m->lm) : TSR_F32});
+    tsr_state_sizes sizes = tsr_state_measure(
+        c, (tsr_state_opts){1, 1, m->type, m->lm ? tsr_lm_kv_type(m->lm) : TSR_F32, TSR_F32});
     const tsr_json_value *mark = tsr_json_find(tsr_json_root(m->config), "tessera_placeholder");
     m->info = (tsr_model_info){
         .path = m->path,

@@ -14,20 +14,22 @@
 
 static const char magic[8] = {'T', 'S', 'R', 'S', 'T', 'A', 'T', 'E'};
 
-enum { VERSION = 1, HASH_HEX = 64, ANSWERED = 1, ENDS_LINE = 2, THINK = 4 };
+enum { VERSION = 2, HASH_HEX = 64, ANSWERED = 1, ENDS_LINE = 2, THINK = 4 };
 
 typedef struct header {
     char magic[8];
     uint32_t version;
     uint32_t conv_type, kv_type; /* tsr_dtype */
     uint32_t flags;              /* ANSWERED, ENDS_LINE, and tsr_think from THINK on */
+    uint32_t ssm_type, zero;
     int64_t pos, n_past, image_rows, n_images, images_said;
     uint64_t state_bytes;
     char model[HASH_HEX];
 } header;
 
-static void types_of(const tsr_engine *e, uint32_t *conv, uint32_t *kv)
+static void types_of(const tsr_engine *e, uint32_t *conv, uint32_t *kv, uint32_t *ssm)
 {
+    *ssm = (uint32_t)e->sizes.ssm_type;
     *conv = (uint32_t)e->queue->type;
     *kv = (uint32_t)e->sizes.kv_type;
 }
@@ -52,7 +54,7 @@ tsr_status tsr_session_save(const tsr_session *s, const char *path)
                 .state_bytes = tsr_seq_saved_bytes(e->state, s->seq.pos)};
     memcpy(h.magic, magic, sizeof magic);
     memcpy(h.model, id, HASH_HEX);
-    types_of(e, &h.conv_type, &h.kv_type);
+    types_of(e, &h.conv_type, &h.kv_type, &h.ssm_type);
 
     void *state = tsr_alloc(h.state_bytes);
     if (!state)
@@ -117,11 +119,13 @@ static tsr_status check(const tsr_session *s, const tsr_map *map, header *h)
     if (st) return st;
     if (memcmp(id, h->model, HASH_HEX))
         return tsr_fail(TSR_E_ARG, "saved with model %.12s; this is model %.12s", h->model, id);
-    uint32_t conv, kv;
-    types_of(e, &conv, &kv);
+    uint32_t conv, kv, ssm;
+    types_of(e, &conv, &kv, &ssm);
     if (conv != h->conv_type || kv != h->kv_type)
         return tsr_fail(TSR_E_ARG,
                         "saved with other types of activations or KV (--dtype, --kv) than this engine's");
+    if (ssm != h->ssm_type)
+        return tsr_fail(TSR_E_ARG, "saved with another type of state (--state) than this engine's");
     if (h->state_bytes != tsr_seq_saved_bytes(e->state, h->pos)) return damaged("a state of another size");
     return TSR_OK;
 }

@@ -44,7 +44,7 @@ static void plan_lm(tsr_loader *l, tsr_queue *q, const tsr_lm_config *c)
     tsr_lm_forward(lm, q, logits, tsr_view_of(NULL, q->type, 0, 0), NULL, &step);
     FUZZ_CHECK(tsr_queue_sync(q) == TSR_OK);
     FUZZ_CHECK(q->scratch.peak > 0);
-    tsr_state_sizes sizes = tsr_state_measure(c, (tsr_state_opts){2, 2, TSR_F32, TSR_BF16});
+    tsr_state_sizes sizes = tsr_state_measure(c, (tsr_state_opts){2, 2, TSR_F32, TSR_BF16, TSR_F32});
     FUZZ_CHECK(sizes.total >= 2 * sizes.slot_bytes || sizes.total == SIZE_MAX);
     tsr_lm_close(lm);
 }

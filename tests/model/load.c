@@ -217,7 +217,9 @@ static tsr_status open_everything(opened *o, const model *like)
     if (!st) st = tsr_lm_open(&o->lm, o->l, &like->config);
     if (!st) st = tsr_internvit_open(&o->vit, o->l, tsr_internvit_config(like->vit));
     if (!st) st = tsr_projector_open(&o->projector, o->l, &pc);
-    if (!st) st = tsr_state_open(&o->state, like->q, &like->config, (tsr_state_opts){1, 4, TSR_F32, TSR_F32});
+    if (!st)
+        st = tsr_state_open(&o->state, like->q, &like->config,
+                            (tsr_state_opts){1, 4, TSR_F32, TSR_F32, TSR_F32});
     if (!st) st = tsr_stepper_open(&o->stepper, o->state, (tsr_stepper_limits){8, 1, 8, 64});
     if (!st) st = tsr_seq_open(&o->seq, o->state, 64);
     return st;
@@ -305,7 +307,8 @@ static float *made_up_logits(const backend *b, const model *like, tsr_dtype type
     must(tsr_pool_open(&m.pool, 2));
     must(tsr_queue_open(&m.q, &b->ops, m.pool, TSR_F32, (size_t)16 << 20));
     open_lm(&m.lm, m.q, (tsr_loader_opts){.type = type, .scaled = scaled, .seed = seed}, &m.config);
-    must(tsr_state_open(&m.state, m.q, &m.config, (tsr_state_opts){1, 4, TSR_F32, tsr_lm_kv_type(m.lm)}));
+    must(tsr_state_open(&m.state, m.q, &m.config,
+                        (tsr_state_opts){1, 4, TSR_F32, tsr_lm_kv_type(m.lm), TSR_F32}));
     must(tsr_stepper_open(&m.stepper, m.state, (tsr_stepper_limits){MODEL_ROWS, 1, MODEL_ROWS, MODEL_ROWS}));
     static const int32_t ids[] = {3, 1, 4, 1, 5, 9};
     tsr_seq seq = model_seq(&m);

@@ -152,7 +152,7 @@ void model_open(model *m, const backend *b, const char *name, model_opts o)
 
     /* The vectors' keys and values are f32, whatever the weights are. */
     must(tsr_state_open(&m->state, m->q, &m->config,
-                        (tsr_state_opts){MODEL_SLOTS, MODEL_PAGES, TSR_F32, TSR_F32}));
+                        (tsr_state_opts){MODEL_SLOTS, MODEL_PAGES, TSR_F32, TSR_F32, TSR_F32}));
     must(tsr_stepper_open(&m->stepper, m->state,
                           (tsr_stepper_limits){MODEL_ROWS, MODEL_SLOTS, MODEL_ROWS, MODEL_ROWS}));
     m->q->unfused = true;

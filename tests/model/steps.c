@@ -435,7 +435,7 @@ static void limits(void **state)
 
     /* Pages used up: the sequence that asked keeps what it had. */
     tsr_state *small;
-    must(tsr_state_open(&small, m.q, &m.config, (tsr_state_opts){2, 2, TSR_F32, TSR_F32}));
+    must(tsr_state_open(&small, m.q, &m.config, (tsr_state_opts){2, 2, TSR_F32, TSR_F32, TSR_F32}));
     tsr_seq a, b;
     must(tsr_seq_open(&a, small, 1000));
     must(tsr_seq_open(&b, small, 1000));
@@ -450,7 +450,7 @@ static void limits(void **state)
     tsr_state_close(small);
 
     tsr_state_sizes sizes =
-        tsr_state_measure(&m.config, (tsr_state_opts){INT32_MAX, INT32_MAX, TSR_F32, TSR_F32});
+        tsr_state_measure(&m.config, (tsr_state_opts){INT32_MAX, INT32_MAX, TSR_F32, TSR_F32, TSR_F32});
     assert_true(sizes.total > (size_t)INT32_MAX * sizes.slot_bytes);
     tsr_seq_close(&seq);
     model_close(&m);

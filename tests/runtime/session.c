@@ -365,6 +365,42 @@ static void damaged_files_are_refused(void **state)
     tsr_session_close(s);
 }
 
+/* Half the bytes of state; forks and files carry it, and go on with the same answer; other engines refuse it. */
+static void a_state_may_be_f16(void **state)
+{
+    const fixture *f = *state;
+    static const char path[] = "half-test.state";
+    tsr_engine *engine = NULL;
+    tsr_session *s = NULL, *t = NULL, *u = NULL, *other = open_session(f);
+    int32_t first[N], forked[N], loaded[N];
+    assert_int_equal(tsr_engine_open(&engine, f->model, &(tsr_engine_opts){.state = "bf16"}), TSR_E_ARG);
+    must(tsr_engine_open(&engine, f->model,
+                         &(tsr_engine_opts){.n_sessions = 3, .n_ctx = 1024, .state = "f16"}));
+    int64_t half = tsr_engine_memory(engine).state_bytes, whole = tsr_engine_memory(f->engine).state_bytes;
+    assert_true(half < whole && half >= whole / 2);
+    must(tsr_session_open(&s, engine));
+    must(tsr_session_open(&u, engine));
+    say(s, TSR_USER, "Remember this.");
+    answer(s, N, first);
+    must(tsr_session_save(s, path));
+    must(tsr_session_fork(&t, s));
+    must(tsr_session_load(u, path));
+    assert_int_equal(tsr_session_load(other, path), TSR_E_ARG);
+    assert_non_null(strstr(tsr_message(), "--state"));
+    tsr_session *all[] = {s, t, u};
+    int32_t *answers[] = {first, forked, loaded};
+    for (int i = 0; i < 3; i++) {
+        say(all[i], TSR_USER, "What was it?");
+        answer(all[i], N, answers[i]);
+        tsr_session_close(all[i]);
+    }
+    assert_memory_equal(first, forked, sizeof first);
+    assert_memory_equal(first, loaded, sizeof first);
+    unlink(path);
+    tsr_session_close(other);
+    tsr_engine_close(engine);
+}
+
 static void what_cannot_be_is_said(void **state)
 {
     const fixture *f = *state;
@@ -431,6 +467,7 @@ int main(void)
         cmocka_unit_test(stopping_leaves_a_usable_session),
         cmocka_unit_test(a_stopped_answer_goes_on),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(a_state_may_be_f16),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(a_plan_agrees_with_the_engine),
     };
