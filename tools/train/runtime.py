@@ -10,11 +10,11 @@ P, I, L, S = C.c_void_p, C.c_int, C.c_int64, C.c_char_p
 
 
 class ModelOpts(C.Structure):
-    _fields_ = [(n, S) for n in ("backend", "dtype", "fp8_activations", "chat_template", "vision_parity")] + [(n, I) for n in ("threads", "synthetic_dtype", "max_layers")]
+    _fields_ = [(n, S) for n in ("backend", "dtype", "fp8_parts", "fp8_activations", "chat_template", "vision_parity")] + [(n, I) for n in ("threads", "synthetic_dtype", "max_layers")] + [("on_load", P), ("on_load_user", P)]
 
 
 class EngineOpts(C.Structure):
-    _fields_ = [(n, L) for n in ("n_ctx", "n_sessions", "max_rows", "max_images", "memory_bytes")] + [("unfused", I), ("timed", I)]
+    _fields_ = [(n, L) for n in ("n_ctx", "n_sessions", "max_rows", "max_images", "memory_bytes")] + [("unfused", I), ("timed", I), ("kv", S)]
 
 
 class ImageInfo(C.Structure):
@@ -31,7 +31,7 @@ class Result(C.Structure):
 
 
 class Runtime:
-    def __init__(self, library, path, threads=1, dtype="auto", fp8_activations="auto"):
+    def __init__(self, library, path, threads=1, dtype="auto", fp8_activations="auto", fp8_parts=None, kv="auto"):
         t = self.t = C.CDLL(library)
         t.tsr_message.restype = S
         t.tsr_image_about.restype = C.POINTER(ImageInfo)
@@ -47,8 +47,8 @@ class Runtime:
         t.tsr_session_generate.argtypes = [P, P, P]
         self.coder = Coder(f"{path}/tokenizer.json")
         self.model, self.engine = P(), P()
-        self.ok(t.tsr_model_open(C.byref(self.model), path.encode(), C.byref(ModelOpts(threads=threads, dtype=dtype.encode(), fp8_activations=fp8_activations.encode()))))
-        self.ok(t.tsr_engine_open(C.byref(self.engine), self.model, C.byref(EngineOpts(n_ctx=2048, n_sessions=3))))
+        self.ok(t.tsr_model_open(C.byref(self.model), path.encode(), C.byref(ModelOpts(threads=threads, dtype=dtype.encode(), fp8_activations=fp8_activations.encode(), fp8_parts=fp8_parts and fp8_parts.encode()))))
+        self.ok(t.tsr_engine_open(C.byref(self.engine), self.model, C.byref(EngineOpts(n_ctx=2048, n_sessions=3, kv=kv.encode()))))
         self.session = None
 
     def ok(self, status):
