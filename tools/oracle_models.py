@@ -207,15 +207,16 @@ def write_golden(folder, ref, params):
 # All ------------------------------------------------------------------------------------------------------
 
 def fp8_parameters(c):
-    """Calibrate on one prompt, then quantise; one attention layer gets unequal input scales and KV scales."""
+    """Calibrate on one prompt, then quantise; the attention layers get KV scales, one of them unequal input scales."""
     params = parameters(c)
     ref = Reference(c, params)
     maxima = input_maxima(ref.lm, fp8_linears(c), random_ids(c.lm.vocab, 40, 9))
     attention = f"backbone.layers.{c.lm.pattern.rindex('*')}.mixer"
     maxima[f"{attention}.k_proj"] *= 0.75
     params = quantise(params, maxima)
-    params[f"{attention}.k_proj.k_scale"] = torch.tensor(0.03125)
-    params[f"{attention}.v_proj.v_scale"] = torch.tensor(0.0625)
+    for i in [i for i, kind in enumerate(c.lm.pattern) if kind == "*"]:
+        params[f"backbone.layers.{i}.mixer.k_proj.k_scale"] = torch.tensor(0.03125)
+        params[f"backbone.layers.{i}.mixer.v_proj.v_scale"] = torch.tensor(0.0625)
     return params
 
 

@@ -83,13 +83,16 @@ def watch_experts(seen, name, module):
 
 
 def input_maxima(model, sequences):
-    """The largest input of every linear of the decoder, by the name it has below `layers`."""
+    """The largest input of every linear of the decoder, by the name it has below `layers`; of keys and values, under NAME.out,
+    the largest output."""
     seen = {}
     for name, module in model.model.named_modules():
         if name.endswith("mixer.experts"):
             watch_experts(seen, name, module)
         elif isinstance(module, torch.nn.Linear):
             module.register_forward_pre_hook(lambda _m, args, name=name: raise_to(seen, name, args[0].abs().max()))
+            if name.endswith(("k_proj", "v_proj")):
+                module.register_forward_hook(lambda _m, _i, out, name=name: raise_to(seen, name + ".out", out.abs().max()))
     for ids in sequences:
         for mixer in model.model.layers:
             if hasattr(mixer.mixer, "chunk_size"):
@@ -110,6 +113,8 @@ def write_case(out_dir, folder, patterns, sequences, seen):
     for stem, weight in matrices(read_all(folder), patterns):
         codes, scale = quantised(weight)
         linears[stem] = {"codes": digest(codes), "weight_scale": bits(scale), "input_max": input_max_of(seen, stem)}
+        if stem.endswith(("k_proj", "v_proj")) and "mixer" in stem:
+            linears[stem]["output_max"] = input_max_of(seen, stem + ".out")
     (out_dir / folder.name).mkdir()
     case = {"made_by": {"torch": torch.__version__}, "ids": sequences, "linears": linears}
     (out_dir / folder.name / "case.json").write_text(json.dumps(case, indent=1) + "\n")
@@ -146,7 +151,13 @@ def look(source, folder):
     assert config == json.loads((source / "config.json").read_text())
     older = json.loads((folder / "hf_quant_config.json").read_text())["quantization"]
     assert q["quant_method"] == "modelopt" and q["quant_algo"] == older["quant_algo"] == "FP8"
-    assert q["ignore"] == older["exclude_modules"] and older["kv_cache_quant_algo"] is None
+    assert q["ignore"] == older["exclude_modules"]
+    kv_scales = {n for n in new if n.endswith((".k_scale", ".v_scale"))}
+    assert older["kv_cache_quant_algo"] == ("FP8" if kv_scales else None) and ("kv_cache_scheme" in q) == bool(kv_scales)
+    if kv_scales:
+        attention = {n.removesuffix(".q_proj.weight") for n in old if n.endswith("mixer.q_proj.weight")}
+        assert kv_scales == {f"{a}.{x}_proj.{x}_scale" for a in attention for x in "kv"}
+        assert all(new[n].dtype == torch.float32 and new[n].shape == () and new[n] > 0 for n in kv_scales)
 
     n_quantised, ignored = 0, q["ignore"]
     for stem, weight in matrices(old, EVERYTHING):
@@ -166,7 +177,7 @@ def look(source, folder):
     rest = [n for n in new if new[n].dtype != torch.float8_e4m3fn and not n.endswith("_scale")]
     for name in rest:
         assert new[name].dtype == old[name].dtype and torch.equal(new[name], old[name]), f"{name} changed"
-    assert 3 * n_quantised + len(rest) == len(new)
+    assert 3 * n_quantised + len(kv_scales) + len(rest) == len(new)
     index = folder / "model.safetensors.index.json"
     if index.exists():
         where = json.loads(index.read_text())["weight_map"]

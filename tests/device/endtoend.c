@@ -34,16 +34,25 @@ typedef struct record {
 } record;
 
 typedef struct form {
-    const char *dtype, *fp8;
+    const char *label, *dtype, *fp8, *kv, *parts;
 } form;
 
-enum { F32, BF16, W8A8, N_FORMS };
-static const form forms[N_FORMS] = {{"f32", "off"}, {"bf16", "off"}, {"bf16", "on"}};
+/* W8A8 and KV8 are for FP8 checkpoints with their scales, WIDE8 and ALL8 for wider ones with eyes, whose every linear
+ * becomes FP8 as it is loaded. */
+enum { F32, BF16, W8A8, KV8, WIDE8, ALL8, N_FORMS };
+static const form forms[N_FORMS] = {
+    [F32] = {"f32", "f32", "off", "auto", NULL},
+    [BF16] = {"bf16", "bf16", "off", "auto", NULL},
+    [W8A8] = {"w8a8", "bf16", "on", "auto", NULL},
+    [KV8] = {"kv8", "bf16", "off", "fp8", NULL},
+    [WIDE8] = {"fp8", "fp8", "off", "auto", "attention,vision,projector"},
+    [ALL8] = {"fp8 w8a8", "fp8", "on", "auto", "attention,vision,projector"},
+};
 
 /* A checkpoint on ref, in every form. */
 typedef struct answers {
     char weights[64], pattern[512];
-    bool has[N_FORMS];
+    bool has_vision, has[N_FORMS];
     record of[N_FORMS];
 } answers;
 
@@ -102,24 +111,36 @@ static int64_t draw(int64_t i, int64_t below)
     return (int64_t)((z ^ (z >> 31)) % (uint64_t)below);
 }
 
-/* Read the prompt and the ids after it, and keep what was tapped. */
-static void run(record *to, const char *path, const char *picture, const char *backend, const form *f,
-                bool unfused, char weights[64], char pattern[512])
+/* Read the prompt and the ids after it, and keep what was tapped; `of` may be NULL. False when the
+ * backend has no such KV, with the reason in tsr_message. */
+static bool run(record *to, const char *path, const char *picture, const char *backend, const form *f,
+                bool unfused, answers *of)
 {
     tsr_model *model;
     tsr_engine *engine;
     tsr_session *session;
     tsr_image *image = NULL;
-    tsr_model_opts mo = {.backend = backend, .dtype = f->dtype, .fp8_activations = f->fp8};
+    tsr_model_opts mo = {
+        .backend = backend, .dtype = f->dtype, .fp8_activations = f->fp8, .fp8_parts = f->parts};
     must(tsr_model_open(&model, path, &mo));
     const tsr_model_info *about = tsr_model_about(model);
-    snprintf(weights, 64, "%s", about->weight_types);
-    snprintf(pattern, 512, "%s", about->pattern);
+    if (of) {
+        snprintf(of->weights, sizeof of->weights, "%s", about->weight_types);
+        snprintf(of->pattern, sizeof of->pattern, "%s", about->pattern);
+        of->has_vision = about->has_vision;
+    }
     if (about->has_vision) must(tsr_image_open(&image, model, picture, &(tsr_image_opts){.max_tiles = 2}));
     int64_t n_rows = image ? tsr_image_about(image)->n_tokens : 0, n_prompt = N_PROMPT + n_rows;
-    must(tsr_engine_open(
+    tsr_status st = tsr_engine_open(
         &engine, model,
-        &(tsr_engine_opts){.n_ctx = n_prompt + N_STEPS, .max_rows = MAX_ROWS, .unfused = unfused}));
+        &(tsr_engine_opts){
+            .n_ctx = n_prompt + N_STEPS, .max_rows = MAX_ROWS, .unfused = unfused, .kv = f->kv});
+    if (st == TSR_E_UNSUPPORTED && !strcmp(f->kv, "fp8")) {
+        tsr_image_close(image);
+        tsr_model_close(model);
+        return false;
+    }
+    must(st);
     must(tsr_session_open(&session, engine));
     tsr_engine_trace(engine, keep, to);
 
@@ -138,6 +159,7 @@ static void run(record *to, const char *path, const char *picture, const char *b
     tsr_engine_close(engine);
     tsr_image_close(image);
     tsr_model_close(model);
+    return true;
 }
 
 /* ---------------------------------------------------------------- comparing ----------------------------- */
@@ -205,16 +227,23 @@ static double moved(const answers *ref, int a, int b, const char *name)
 static double limit_of(const answers *ref, int kind, const char *name)
 {
     double floor = 1e-4, bf16 = moved(ref, BF16, F32, name);
-    if (kind == F32) return floor + (strcmp(ref->weights, "f32") != 0 ? 1.5 * bf16 : 0);
-    return floor + 2 * bf16 + (kind == W8A8 ? 1.5 * moved(ref, W8A8, BF16, name) : 0);
+    switch (kind) {
+    case F32: return floor + (strcmp(ref->weights, "f32") != 0 ? 1.5 * bf16 : 0);
+    case W8A8:
+    case KV8: return floor + 2 * bf16 + 1.5 * moved(ref, kind, BF16, name);
+    case ALL8: return floor + 2 * bf16 + 1.5 * moved(ref, ALL8, WIDE8, name);
+    default: return floor + 2 * bf16;
+    }
 }
 
 static bool check(const answers *ref, const char *path, const char *label, const char *picture,
                   const char *backend, int kind, bool unfused)
 {
     static record got;
-    char weights[64], pattern[512];
-    run(&got, path, picture, backend, &forms[kind], unfused, weights, pattern);
+    if (!run(&got, path, picture, backend, &forms[kind], unfused, NULL)) {
+        printf("%-14s %-8s %s\n", label, forms[kind].label, tsr_message());
+        return true;
+    }
 
     bool exact = kind == F32 && !strcmp(ref->weights, "f32");
     double worst = 0, error = 0, limit = 0;
@@ -231,9 +260,9 @@ static bool check(const answers *ref, const char *path, const char *label, const
     const stage *logits = find(&ref->of[kind], "lm.logits"), *mine = find(&got, "lm.logits");
     double same = logits && mine && logits->n == mine->n ? agreement(mine, logits) : 0;
     bool ok = !passed && n > 0 && logits;
-    printf("%-14s %-5s %-8s %-8s %3d stages  %.1e of %.1e at %-22s same choice %5.1f%%  %s%s\n", label,
-           forms[kind].dtype, forms[kind].fp8, unfused ? "unfused" : "fused", n, error, limit, where,
-           100 * same, ok ? "ok" : "FAILED at ",
+    printf("%-14s %-8s %-8s %3d stages  %.1e of %.1e at %-22s same choice %5.1f%%  %s%s\n", label,
+           forms[kind].label, unfused ? "unfused" : "fused", n, error, limit, where, 100 * same,
+           ok ? "ok" : "FAILED at ",
            ok       ? ""
            : passed ? passed
                     : "lm.logits");
@@ -248,8 +277,10 @@ static int check_all(const char *path, const char *label, const char *picture, c
     static answers ref;
     int failed = 0;
     for (int f = 0; f < N_FORMS; f++) {
-        ref.has[f] = f != W8A8 || strstr(ref.weights, "fp8");
-        if (ref.has[f]) run(&ref.of[f], path, picture, "ref", &forms[f], true, ref.weights, ref.pattern);
+        bool is_fp8 = strstr(ref.weights, "fp8"), has_eyes = ref.has_vision && !is_fp8;
+        ref.has[f] = f <= BF16 || (f <= KV8 ? is_fp8 : has_eyes);
+        if (ref.has[f])
+            ref.has[f] = run(&ref.of[f], path, picture, "ref", &forms[f], true, f == F32 ? &ref : NULL);
     }
     for (int f = 0; f < N_FORMS; f++)
         for (int unfused = 1; unfused >= 0 && ref.has[f]; unfused--)

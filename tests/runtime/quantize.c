@@ -120,6 +120,20 @@ static void check_linear(tsr_safetensors *made, const tsr_json_value *want, doub
         fail_msg("%s: inputs up to %g are covered, %g were seen", stem, covered, seen);
 }
 
+/* The scale of keys or values, if the reference saw some, covers them and no more. */
+static int64_t check_kv(tsr_safetensors *made, const tsr_json_value *want, double tolerance)
+{
+    const char *stem = tsr_json_key(want);
+    const tsr_json_value *most = tsr_json_find(want, "output_max");
+    if (!most || tsr_json_kind_of(most) != TSR_JSON_NUMBER) return 0;
+    bool is_k = !strcmp(stem + strlen(stem) - strlen("k_proj"), "k_proj");
+    double seen = tsr_json_number(most),
+           covered = (double)scalar(made, stem, is_k ? ".k_scale" : ".v_scale") * 448;
+    if (!(fabs(covered - seen) <= tolerance * seen))
+        fail_msg("%s: keys or values up to %g are covered, %g were seen", stem, covered, seen);
+    return 1;
+}
+
 /* Everything that is neither codes nor a scale is as it was. */
 static int64_t check_rest(tsr_safetensors *made, const char *model)
 {
@@ -140,15 +154,19 @@ static int64_t check_rest(tsr_safetensors *made, const char *model)
     return same;
 }
 
-static void check_out(const char *model, double input_tolerance)
+static void check_out(const char *model, double input_tolerance, bool kv)
 {
     tsr_safetensors *made = NULL;
     assert_int_equal(tsr_safetensors_open(&made, at("out")), TSR_OK);
     const tsr_json_value *linears = tsr_json_find(tsr_json_root(expected), "linears");
     for (const tsr_json_value *l = tsr_json_first(linears); l; l = tsr_json_next(l))
         check_linear(made, l, input_tolerance);
+    int64_t n_kv = 0;
+    for (const tsr_json_value *l = tsr_json_first(linears); l && kv; l = tsr_json_next(l))
+        n_kv += check_kv(made, l, input_tolerance);
+    assert_true(!kv || n_kv > 0);
     int64_t same = check_rest(made, model);
-    assert_int_equal(tsr_safetensors_count(made), same + 3 * tsr_json_count(linears));
+    assert_int_equal(tsr_safetensors_count(made), same + 3 * tsr_json_count(linears) + n_kv);
     tsr_safetensors_close(made);
     assert_int_not_equal(access(at("out.part"), F_OK), 0);
 }
@@ -170,14 +188,18 @@ static void text_models(void **state)
         write_ids();
         snprintf(model, sizeof model, MODELS "%s", models[i].name);
         snprintf(calib, sizeof calib, "%s", at("calib"));
-        quantise(model, &(tsr_quantize_opts){.calibration = calib}, &info);
+        quantise(model, &(tsr_quantize_opts){.calibration = calib, .kv = 1}, &info);
         assert_int_equal(info.n_sequences, 3);
         assert_int_equal(info.n_tokens, 60);
-        check_out(model, models[i].tolerance);
+        check_out(model, models[i].tolerance, true);
 
         tsr_model *m = NULL;
         tsr_model_opts opts = {.fp8_activations = "on"};
         if (tsr_model_open(&m, at("out"), &opts)) fail_msg("%s: %s", models[i].name, tsr_message());
+        tsr_engine *e = NULL;
+        if (tsr_engine_open(&e, m, &(tsr_engine_opts){.kv = "fp8"}))
+            fail_msg("%s: %s", models[i].name, tsr_message());
+        tsr_engine_close(e);
         tsr_model_close(m);
     }
 }
@@ -198,7 +220,7 @@ static void whole_model(void **state)
     quantise(MODELS "chat-b", &o, &info);
     assert_int_equal(info.n_sequences, 4);
     assert_true(info.n_shards > 2);
-    check_out(MODELS "chat-b", 1e-2);
+    check_out(MODELS "chat-b", 1e-2, false);
 
     tsr_model *m = NULL;
     if (tsr_model_open(&m, at("out"), NULL)) fail_msg("%s", tsr_message());
@@ -213,7 +235,7 @@ static void placeholder(void **state)
     read_case("placeholder");
     quantise(PLACEHOLDER, NULL, &info);
     assert_true(info.n_sequences >= 128);
-    check_out(PLACEHOLDER, 1);
+    check_out(PLACEHOLDER, 1, false);
 }
 
 /* ---------------------------------------------------------------- how far FP8 is off ---------------------- */

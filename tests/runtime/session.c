@@ -401,6 +401,56 @@ static void a_state_may_be_f16(void **state)
     tsr_engine_close(engine);
 }
 
+static void read_ids(tsr_session *s, int64_t first, int64_t n)
+{
+    int32_t ids[64];
+    for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)((first + i) * 37 % 128);
+    must(tsr_session_add_ids(s, ids, n, NULL, 0));
+    must(tsr_session_read(s, NULL, NULL));
+}
+
+/* Keys and values in FP8 take a quarter of f32's, a half of bf16's; a saved session says what it holds. */
+static void keys_in_fp8(void **state)
+{
+    (void)state;
+    static const char path[] = "kv-test.state";
+    tsr_model *m = NULL;
+    tsr_engine *fp8 = NULL, *bf16 = NULL, *none = NULL;
+    tsr_session *s = NULL, *t = NULL, *u = NULL;
+    int32_t a[N], b[N];
+    must(tsr_model_open(&m, MODEL("fp8"), NULL));
+    must(tsr_engine_open(&fp8, m, &(tsr_engine_opts){.n_ctx = 256, .n_sessions = 2, .kv = "fp8"}));
+    must(tsr_engine_open(&bf16, m, &(tsr_engine_opts){.n_ctx = 256}));
+    assert_int_equal(2 * tsr_engine_memory(fp8).kv_bytes_per_token,
+                     tsr_engine_memory(bf16).kv_bytes_per_token);
+    must(tsr_session_open(&s, fp8));
+    must(tsr_session_open(&t, fp8));
+    must(tsr_session_open(&u, bf16));
+    read_ids(s, 3, 60);
+    must(tsr_session_save(s, path));
+    must(tsr_session_load(t, path));
+    read_ids(s, 70, 20);
+    read_ids(t, 70, 20);
+    answer(s, N, a);
+    answer(t, N, b);
+    assert_memory_equal(a, b, sizeof a);
+    assert_int_equal(tsr_session_load(u, path), TSR_E_ARG);
+    assert_non_null(strstr(tsr_message(), "--kv"));
+
+    assert_int_equal(tsr_engine_open(&none, m, &(tsr_engine_opts){.kv = "int8"}), TSR_E_ARG);
+    tsr_session_close(u);
+    tsr_session_close(t);
+    tsr_session_close(s);
+    tsr_engine_close(bf16);
+    tsr_engine_close(fp8);
+    tsr_model_close(m);
+    must(tsr_model_open(&m, MODEL("text-runs"), NULL));
+    assert_int_equal(tsr_engine_open(&none, m, &(tsr_engine_opts){.kv = "fp8"}), TSR_E_UNSUPPORTED);
+    assert_non_null(strstr(tsr_message(), "quantize --kv fp8"));
+    tsr_model_close(m);
+    unlink(path);
+}
+
 static void what_cannot_be_is_said(void **state)
 {
     const fixture *f = *state;
@@ -468,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_stopped_answer_goes_on),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_state_may_be_f16),
+        cmocka_unit_test(keys_in_fp8),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(a_plan_agrees_with_the_engine),
     };
