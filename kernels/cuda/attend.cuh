@@ -96,6 +96,21 @@ CUDA_INLINE int64_t attend_sequence(const S &s, int64_t r)
     return low;
 }
 
+/* Two neighbouring values of y, an even column and the next, in a form that needs no other column. */
+CUDA_INLINE void attend_put2(const tsr_view &y, int64_t r, int64_t c, float a, float b)
+{
+    unsigned char *row = cuda_row(y, r);
+    if (y.type == TSR_BF16 && cuda_aligned(row, 4)) {
+        ((uint32_t *)row)[c / 2] = cuda_to_bf16x2(a, b);
+    } else if (y.type == TSR_FP8) {
+        float scale = *cuda_scale(y, r, c);
+        row[c] = cuda_quantise(a, scale), row[c + 1] = cuda_quantise(b, scale);
+    } else {
+        cuda_store(row, y.type, c, a);
+        cuda_store(row, y.type, c + 1, b);
+    }
+}
+
 /* ---------------------------------------------------------------- a row at a time ----------------------- */
 
 constexpr int attend_threads = 128;
@@ -461,5 +476,12 @@ static inline bool attend_aligned(const void *data, int64_t stride_bytes, const 
 {
     return (uintptr_t)data % 16 == 0 && stride_bytes % 16 == 0 && h.head_dim % 8 == 0;
 }
+
+/* ---------------------------------------------------------------- Hopper -------------------------------- */
+
+/* attend_wgmma.cu: tiles on the asynchronous tensor cores. False where they do not fit, and nothing was done. */
+bool attend_wgmma(tsr_queue *q, const char *op, const span_source &source, const tsr_view &y, int64_t max_rows);
+bool attend_wgmma(tsr_queue *q, const char *op, const page_source &source, const tsr_view &y, const tsr_view &x,
+                  int64_t first_seq, int64_t n, int64_t max_rows);
 
 #endif

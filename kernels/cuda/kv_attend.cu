@@ -40,7 +40,8 @@ void tsr_cuda_kv_attend(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, t
         cut c = cut_of(heads, step);
         attend_rows(q, "kv_attend", source, y, x, 0, step->n_decode, c.split, c.splits, (float *)q->work);
     }
-    if (n_long == 0) return;
+    if (n_long == 0 || attend_wgmma(q, "kv_attend", source, y, x, step->n_decode, n_long, step->max_new))
+        return;
     if (x.type == TSR_BF16 && pages.type == TSR_BF16 && attend_tiles_fit(q, heads)) {
         bool aligned = attend_aligned(x.data, x.stride * 2, heads) &&
                        attend_aligned(pages.k, pages.page_stride, heads) &&

@@ -1,4 +1,5 @@
 /* tests/emulation/table.cpp: the emulated table, and the host side that its launchers ask for. */
+#include "kernels/cuda/attend.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear.cuh"
 
@@ -45,6 +46,18 @@ size_t linear_library_work(const tsr_queue *, int64_t, const tsr_weight *)
 }
 
 bool linear_library(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *, void *)
+{
+    return false;
+}
+
+/* Nor are there the instructions of sm_90a. */
+bool attend_wgmma(tsr_queue *, const char *, const span_source &, const tsr_view &, int64_t)
+{
+    return false;
+}
+
+bool attend_wgmma(tsr_queue *, const char *, const page_source &, const tsr_view &, const tsr_view &, int64_t,
+                  int64_t, int64_t)
 {
     return false;
 }
