@@ -49,6 +49,8 @@ struct span_source {
     int64_t n;
 
     __device__ tsr_dtype type() const { return qkv.type; }
+    __device__ float k_scale() const { return 1; }
+    __device__ float v_scale() const { return 1; }
     __device__ int sees(int64_t i, int64_t) const { return start[i + 1] - start[i]; }
     __device__ span_keys keys(int64_t i, int64_t kv_head) const
     {
@@ -67,6 +69,8 @@ struct page_source {
     int64_t n, max_pages;
 
     __device__ tsr_dtype type() const { return pages.type; }
+    __device__ float k_scale() const { return pages.type == TSR_FP8 ? *pages.k_scale : 1; }
+    __device__ float v_scale() const { return pages.type == TSR_FP8 ? *pages.v_scale : 1; }
     __device__ int sees(int64_t i, int64_t t) const { return pos[i] + (int)t + 1; }
     __device__ page_keys keys(int64_t i, int64_t kv_head) const
     {
@@ -140,6 +144,7 @@ __global__ void __launch_bounds__(attend_threads)
     int end = n - begin < split ? n : begin + split;
     typename S::keys_type keys = source.keys(i, kv_head);
     tsr_dtype type = source.type();
+    const float scale = h.scale * source.k_scale();
 
     /* `lanes` threads share a key, 8 dimensions each. */
     int slot = tid / lanes, slots = attend_threads / lanes, c = tid % lanes * 8;
@@ -167,7 +172,7 @@ __global__ void __launch_bounds__(attend_threads)
                 for (int e = 0; e < 8; e++) dot = fmaf(query[g].v[e], k.v[e], dot);
                 for (int step = lanes / 2; step > 0; step /= 2)
                     dot += __shfl_xor_sync(cuda_all_lanes, dot, step);
-                if (c == 0 && p < there) score[g][p] = dot * h.scale;
+                if (c == 0 && p < there) score[g][p] = dot * scale;
             }
         }
         __syncthreads();
@@ -222,7 +227,7 @@ __global__ void __launch_bounds__(attend_threads)
             to[e] = sum;
             if (e == 0) to[d] = most[g], to[d + 1] = total[g];
         } else {
-            cuda_store(cuda_row(y, r), y.type, (first_head + g) * d + e, sum / total[g]);
+            cuda_store(cuda_row(y, r), y.type, (first_head + g) * d + e, sum / total[g] * source.v_scale());
         }
     }
 }
@@ -242,7 +247,7 @@ __global__ void attend_combine_kernel(S source, tsr_view y, int64_t first_row, i
     for (int e = threadIdx.x; e < d; e += blockDim.x) {
         float sum = 0;
         for (int s = 0; s < used; s++) sum += from[s * (d + 2) + e] * expf(from[s * (d + 2) + d] - most);
-        cuda_store(cuda_row(y, r), y.type, (int64_t)blockIdx.y * d + e, sum / total);
+        cuda_store(cuda_row(y, r), y.type, (int64_t)blockIdx.y * d + e, sum / total * source.v_scale());
     }
 }
 

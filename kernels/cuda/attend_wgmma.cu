@@ -27,10 +27,9 @@ struct tile_maps {
  * best: three that take turns where exponentials take as long as products; two left alone where products rule. */
 template <int DIM, int KEYS, int GROUPS, bool TURNS>
 struct shape {
-    static constexpr int dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS;
-    static constexpr bool turns = TURNS;
-    static constexpr int q_half = rows * 128, half = KEYS * 128; /* bytes of 64 columns of a tile */
-    static constexpr int q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2;
+    enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS };
+    enum { q_half = rows * 128, half = KEYS * 128 }; /* bytes of 64 columns of a tile */
+    enum { q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2 };
     static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes;
 };
 typedef shape<64, 128, 3, true> narrow_heads;

@@ -22,8 +22,14 @@ struct kv_write_op {
         int64_t from = head * head_dim * cuda_bytes(k.type);
         octet keys = cuda_load8(cuda_row(k, t) + from, k.type, c, head_dim);
         octet values = cuda_load8(cuda_row(v, t) + from, v.type, c, head_dim);
-        cuda_store8((unsigned char *)pages.k + to, pages.type, c, head_dim, keys);
-        cuda_store8((unsigned char *)pages.v + to, pages.type, c, head_dim, values);
+        unsigned char *k_at = (unsigned char *)pages.k + to, *v_at = (unsigned char *)pages.v + to;
+        if (pages.type == TSR_FP8) {
+            cuda_quantise8(k_at, c, head_dim, keys, *pages.k_scale);
+            cuda_quantise8(v_at, c, head_dim, values, *pages.v_scale);
+        } else {
+            cuda_store8(k_at, pages.type, c, head_dim, keys);
+            cuda_store8(v_at, pages.type, c, head_dim, values);
+        }
     }
 };
 

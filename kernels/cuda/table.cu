@@ -53,6 +53,7 @@ extern "C" TSR_EXPORT int tsr_module_open(int abi, const tsr_module_host *host, 
     *ops = tsr_ops{};
     ops->name = "cuda";
     ops->memory = &cuda_memory;
+    ops->fp8_pages = true;
 #define SLOT(slot) ops->slot = tsr_cuda_##slot
     SLOT(norm);
     SLOT(convert);

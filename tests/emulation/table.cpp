@@ -66,7 +66,7 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
 {
     *ops = tsr_ref_ops;
     ops->name = "emulated";
-    ops->fp8_pages = false; /* as in kernels/cuda/table.cu */
+    ops->fp8_pages = true;
     ops->linear = tsr_cuda_linear;
     ops->linear_work = tsr_cuda_linear_work;
     ops->linear_bytes = tsr_cuda_linear_bytes;
