@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/bench.h"
 #include "apps/show.h"
 #include "apps/term.h"
 
 enum {
-    MAX_REPEATS = 1000,
     DEFAULT_REPEATS = 9,
     DEFAULT_TOKENS = 64,
     DEFAULT_ROWS = 512,
@@ -21,35 +20,13 @@ enum {
     DEFAULT_CONTEXT = 512
 };
 
-/* One line of the table. */
-typedef struct row {
-    const char *stage;
-    char what[64];
-    double seconds;  /* median of one run */
-    double per_unit; /* units of `unit` in one run */
-    const char *unit;
-    double work;     /* bytes or FLOPs of one run */
-    double ceiling;  /* of the same, per second; median */
-    double fraction; /* median over pairs of work / (seconds * ceiling) */
-    const char *ceiling_name;
-} row;
-
-typedef struct bench {
-    const options *o;
-    tsr_model *model;
-    tsr_engine *engine;
-    double scale; /* of a whole model to the layers that run; 1 when all do */
-    int64_t ran_layers, all_layers;
-    cJSON *json;
-} bench;
-
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int64_t n)
+double median(double *values, int64_t n)
 {
     qsort(values, (size_t)n, sizeof *values, ascending);
     return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
@@ -65,6 +42,11 @@ static double counted(const tsr_engine *engine, bool bytes)
         for (size_t p = 0; p < sizeof products / sizeof products[0]; p++)
             if (!strcmp(c->name, products[p])) sum += bytes ? c->bytes : c->flops;
     return sum;
+}
+
+static bool on_device(const bench *b)
+{
+    return !strncmp(tsr_model_about(b->model)->backend, "cuda", 4);
 }
 
 static void print_row(bench *b, const row *r)
@@ -96,6 +78,35 @@ static int64_t or_default(int64_t value, int64_t otherwise)
 
 /* ---------------------------------------------------------------- decode -------------------------------- */
 
+static int64_t sequences(const bench *b)
+{
+    return or_default(b->o->batch, 1);
+}
+
+/* n steps of all sequences; seconds per step. */
+static tsr_status drill_some(bench *b, tsr_drill *drill, int64_t n, double *seconds)
+{
+    tsr_engine_counters_clear(b->engine);
+    tsr_status status = tsr_drill_decode(drill, n, seconds);
+    *seconds /= (double)n;
+    return status;
+}
+
+/* A few steps more, watched. */
+static tsr_status show_decode(bench *b, int64_t context, const row *r)
+{
+    enum { STEPS = 8 };
+    double ignored;
+    tsr_drill *drill = NULL;
+    tsr_status status = tsr_drill_open(&drill, b->engine, sequences(b), context);
+    if (!status) status = drill_some(b, drill, 2, &ignored);
+    if (!status) status = tsr_engine_profile(b->engine, 1);
+    if (!status) status = drill_some(b, drill, STEPS, &ignored);
+    if (!status) show_parts(b, r, STEPS);
+    tsr_drill_close(drill);
+    return status ? status : tsr_engine_profile(b->engine, 0);
+}
+
 /* n tokens from a state of `context` made-up tokens; seconds per token. */
 static tsr_status decode_some(bench *b, tsr_session *session, int64_t context, int64_t n, double *seconds)
 {
@@ -112,7 +123,7 @@ static tsr_status decode_some(bench *b, tsr_session *session, int64_t context, i
     return status;
 }
 
-/* Bytes that one token must move: every weight once, the state read and written, the keys and values read. */
+/* Bytes that one step must move: every weight once, the state read and written, the keys and values read. */
 static double token_bytes(const bench *b, int64_t context, int64_t steps)
 {
     tsr_plan plan = tsr_engine_memory(b->engine);
@@ -120,8 +131,9 @@ static double token_bytes(const bench *b, int64_t context, int64_t steps)
     double weights = 0;
     for (int i = 0; (c = tsr_engine_counter(b->engine, i)); i++)
         if (!strcmp(c->name, "linear") || !strcmp(c->name, "moe_ffn")) weights += c->bytes;
-    return weights / (double)steps + 2.0 * (double)plan.state_bytes +
-           (double)context * (double)plan.kv_bytes_per_token;
+    return weights / (double)steps +
+           (double)sequences(b) *
+               (2.0 * (double)plan.state_bytes + (double)context * (double)plan.kv_bytes_per_token);
 }
 
 static tsr_status bench_decode(bench *b, int64_t context, row *out)
@@ -130,24 +142,36 @@ static tsr_status bench_decode(bench *b, int64_t context, row *out)
             n = or_default(b->o->decode, DEFAULT_TOKENS);
     int64_t each = n / repeats > 0 ? n / repeats : 1;
     double times[MAX_REPEATS], rates[MAX_REPEATS], fractions[MAX_REPEATS], ignored;
+    bool drilled = b->o->batch || on_device(b);
     tsr_session *session = NULL;
-    tsr_status status = tsr_session_open(&session, b->engine);
-    if (!status) status = decode_some(b, session, context, 2, &ignored); /* warm: pages, caches, clocks */
-    *out = (row){.stage = "decode", .per_unit = 1, .unit = "tok", .ceiling_name = "streaming read"};
+    tsr_drill *drill = NULL;
+    tsr_status status = drilled ? tsr_drill_open(&drill, b->engine, sequences(b), context)
+                                : tsr_session_open(&session, b->engine);
+    if (!status) /* warm: pages, caches, clocks */
+        status = drilled ? drill_some(b, drill, 8, &ignored) : decode_some(b, session, context, 2, &ignored);
+    *out = (row){
+        .stage = "decode", .per_unit = (double)sequences(b), .unit = "tok", .ceiling_name = "streaming read"};
     snprintf(out->what, sizeof out->what, "context %lld", (long long)context);
+    if (sequences(b) > 1)
+        snprintf(out->what, sizeof out->what, "%lld at context %lld", (long long)sequences(b),
+                 (long long)context);
     for (int64_t i = 0; !status && i < repeats; i++) {
         status = tsr_engine_read_rate(b->engine, &rates[i]);
-        if (!status) status = decode_some(b, session, context, each, &times[i]);
-        out->work = token_bytes(b, context, each + 1);
+        if (!status)
+            status = drilled ? drill_some(b, drill, each, &times[i])
+                             : decode_some(b, session, context, each, &times[i]);
+        out->work = token_bytes(b, context, drilled ? each : each + 1);
         fractions[i] = out->work / (times[i] * rates[i]);
         progress("decode: %lld of %lld pairs", (long long)i + 1, (long long)repeats);
     }
+    if (!status) {
+        out->seconds = median(times, repeats);
+        out->ceiling = median(rates, repeats);
+        out->fraction = median(fractions, repeats);
+    }
+    tsr_drill_close(drill);
     tsr_session_close(session);
-    if (status) return status;
-    out->seconds = median(times, repeats);
-    out->ceiling = median(rates, repeats);
-    out->fraction = median(fractions, repeats);
-    return TSR_OK;
+    return status;
 }
 
 static tsr_status bench_curve(bench *b)
@@ -218,12 +242,23 @@ static tsr_status bench_products(bench *b, row *out, int64_t n_rows, const int32
         fractions[i] = out->work / (times[i] * rates[i]);
         progress("%s: %lld of %lld pairs", out->stage, (long long)i + 1, (long long)repeats);
     }
+    if (!status && b->o->ops) status = tsr_engine_profile(b->engine, 1);
+    if (!status && b->o->ops)
+        status = image ? vision_once(b, image, &ignored) : prefill_once(b, ids, n_rows, &ignored);
     if (status) return status;
     out->seconds = median(times, repeats);
     out->ceiling = median(rates, repeats);
     out->fraction = median(fractions, repeats);
     out->ceiling_name = "the matrix library on the bare linears";
     return TSR_OK;
+}
+
+/* With --ops: the watched run of bench_products, under its row. */
+static tsr_status show_products(bench *b, const row *r)
+{
+    if (!b->o->ops) return TSR_OK;
+    show_parts(b, r, 1);
+    return tsr_engine_profile(b->engine, 0);
 }
 
 static tsr_status bench_prefill(bench *b)
@@ -238,7 +273,7 @@ static tsr_status bench_prefill(bench *b)
     tsr_status status = bench_products(b, &r, n_rows, ids, NULL);
     free(ids);
     if (!status) print_row(b, &r);
-    return status;
+    return status ? status : show_products(b, &r);
 }
 
 static tsr_status bench_vision(bench *b)
@@ -260,7 +295,7 @@ static tsr_status bench_vision(bench *b)
         print_row(b, &r);
         b->scale = scale;
     }
-    return status;
+    return status ? status : show_products(b, &r);
 }
 
 /* ---------------------------------------------------------------- what fits ----------------------------- */
@@ -318,6 +353,7 @@ int run_bench(options *o)
     if (o->repeats > MAX_REPEATS) o->repeats = MAX_REPEATS;
     int64_t context = or_default(o->context, DEFAULT_CONTEXT), rows = or_default(o->prefill, DEFAULT_ROWS);
     int64_t longest = o->curve ? 32768 : context > rows ? context : rows;
+    if (!o->engine.n_sessions) o->engine.n_sessions = o->batch;
     if (!o->engine.n_ctx) o->engine.n_ctx = longest + or_default(o->decode, DEFAULT_TOKENS) + 2;
     if (!o->engine.max_rows && rows > DEFAULT_ROWS) o->engine.max_rows = rows;
 
@@ -331,6 +367,7 @@ int run_bench(options *o)
     row decode;
     if (!code) code = report(bench_decode(&b, context, &decode));
     if (!code) print_row(&b, &decode);
+    if (!code && o->ops) code = report(show_decode(&b, context, &decode));
     if (!code && o->curve) code = report(bench_curve(&b));
     if (!code && !o->curve) code = report(bench_prefill(&b));
     if (!code && !o->curve && tsr_model_about(b.model)->has_vision) code = report(bench_vision(&b));

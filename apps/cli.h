@@ -29,11 +29,11 @@ typedef struct options {
     double temp, top_p, min_p, repeat_penalty;
     int64_t top_k, seed;
     double memory_gib;
-    int64_t decode, prefill, tiles, context, repeats;
+    int64_t decode, prefill, tiles, context, repeats, batch;
     const char *stop[MAX_STOPS];
     int n_stop;
     bool interactive, show_thinking, json, verbose, quiet, help;
-    bool hash, decode_ids, special, fused, exact, curve;
+    bool hash, decode_ids, special, fused, exact, curve, ops;
     const char **images; /* positional arguments and --image, in order */
     int n_images;
 } options;

@@ -89,6 +89,8 @@ static const flag flags[] = {
     {"--fp8", SWITCH_INT, AT(model_opts.synthetic_dtype), 0, 2, G_BENCH,
      "synthetic weights in FP8 instead of BF16"},
     {"--f32", SWITCH_INT, AT(model_opts.synthetic_dtype), 0, 1, G_BENCH, "synthetic weights in F32"},
+    {"--batch", INT64, AT(batch), 1, 1 << 20, G_BENCH, "N: sequences that decode together (1)"},
+    {"--ops", SWITCH, AT(ops), 0, 0, G_BENCH, "where the time of each row goes, op by op"},
     {"--tokens", INT64, AT(decode), 1, 1 << 20, G_BENCH, "N: tokens of the decode row (64)"},
     {"--rows", INT64, AT(prefill), 1, 1 << 20, G_BENCH, "N: rows of the prefill row (512)"},
     {"--tiles", INT64, AT(tiles), 1, 4096, G_BENCH, "N: tiles of the vision row (4)"},

@@ -109,8 +109,8 @@ typedef struct tsr_model_opts {
     const char *chat_template;   /* NULL: chosen by the checkpoint; else a name from tsr_chat_template() */
     const char *vision_parity;   /* "default", or "hf": alpha dropped, 16 bits clipped, no rotation */
     int threads;                 /* 0: one per core */
-    int synthetic_dtype;         /* tsr_model_synthetic only: 0 bf16, 1 f32, 2 fp8 */
-    int max_layers;              /* tsr_model_synthetic only: 0 all; else at most so many of each kind */
+    int synthetic_dtype;         /* shapes only: 0 bf16, 1 f32, 2 fp8 */
+    int max_layers;              /* shapes only: 0 all; else at most so many of each kind */
 
     /* Told while weights travel to the memory of a GPU; never where they are used in place. May be NULL. */
     void (*on_load)(void *user, int64_t done_bytes, int64_t total_bytes);
@@ -179,7 +179,6 @@ typedef struct tsr_engine_opts {
     int64_t max_images;   /* per request; 0: 64 */
     int64_t memory_bytes; /* tsr_plan_model only: 0: what the machine has */
     int unfused;          /* run fused ops piece by piece (trace) */
-    int timed;            /* fill the seconds of the counters */
     const char
         *kv; /* keys and values: "auto" (default: f32 for an f32 checkpoint, otherwise bf16), "f32", "bf16",
                              "fp8" (TSR_E_UNSUPPORTED for a checkpoint without scales for them) */
@@ -265,17 +264,44 @@ TSR_API TSR_USE_RESULT tsr_status tsr_array_write(const char *path, const char *
 typedef struct tsr_counter {
     const char *name;
     int64_t calls;
-    double flops, bytes, seconds;
+    double flops, bytes;
+    double seconds; /* of tsr_engine_part alone */
 } tsr_counter;
 TSR_API const tsr_counter *tsr_engine_counter(const tsr_engine *engine, int i);
 TSR_API void tsr_engine_counters_clear(tsr_engine *engine);
 
-/* Ceilings of this machine, measured now on the engine's threads: bytes per second of a streaming read over the
- * model's own weights (or a block as large), and useful FLOP per second of the model's linears alone through
- * the matrix library at so many rows. */
+/* Time every op from now on, or no longer; what was timed before is forgotten. Then entry i of where the time went, by
+ * op and weights ("linear lm.in_proj"), NULL past the end; waits for what runs. */
+TSR_API TSR_USE_RESULT tsr_status tsr_engine_profile(tsr_engine *engine, int on);
+TSR_API const tsr_counter *tsr_engine_part(const tsr_engine *engine, int i);
+
+/* Ceilings of this machine, measured now on the engine's threads or its device: bytes per second of a streaming
+ * read over the model's own weights (or a block as large), and useful FLOP per second of the model's linears alone
+ * through the matrix library at so many rows. */
 TSR_API TSR_USE_RESULT tsr_status tsr_engine_read_rate(tsr_engine *engine, double *bytes_per_second);
 TSR_API TSR_USE_RESULT tsr_status tsr_engine_product_rate(tsr_engine *engine, int64_t rows, int vision,
                                                           double *flops_per_second);
+
+/* Ceilings of a device, per second; TSR_E_UNSUPPORTED on the host. */
+typedef enum tsr_ceiling_of {
+    TSR_COPY_RATE, /* bytes read and written in its memory */
+    TSR_SEND_RATE, /* bytes from pinned memory of the host */
+    TSR_FP8_RATE,  /* FLOP of a product of 8192^3 through the matrix library */
+    TSR_BF16_RATE
+} tsr_ceiling_of;
+TSR_API TSR_USE_RESULT tsr_status tsr_engine_ceiling(tsr_engine *engine, tsr_ceiling_of what,
+                                                     double *per_second);
+
+/* Sequences with made-up states of `context` tokens that decode together, for measuring. The engine must have room
+ * for so many sessions, and for the tokens to come. */
+typedef struct tsr_drill tsr_drill;
+TSR_API TSR_USE_RESULT tsr_status tsr_drill_open(tsr_drill **out, tsr_engine *engine, int64_t n_sequences,
+                                                 int64_t context);
+TSR_API void tsr_drill_close(tsr_drill *drill);
+
+/* Steps that each give every sequence a token, beginning behind `context` tokens each time. Seconds of all of them,
+ * from the first launch until the last tokens are in the host's memory. */
+TSR_API TSR_USE_RESULT tsr_status tsr_drill_decode(tsr_drill *drill, int64_t n_steps, double *seconds);
 
 /* ---------------------------------------------------------------- sessions ------------------------------ */
 

@@ -58,6 +58,13 @@ typedef struct tsr_memory {
     /* Wait, without waiting for all, until a kernel of q has raised *word, which is pinned, to `value`. A failure
      * is kept in q. */
     void (*await)(struct tsr_queue *q, const int64_t *word, int64_t value);
+
+    /* Marks on the device's clock, for kernels/profile.h: set between ops, read after a sync, in seconds. NULL, all four,
+     * where ops are done when they return. */
+    tsr_status (*take_mark)(void **out);
+    void (*give_mark)(void *mark);
+    void (*mark)(struct tsr_queue *q, void *mark);
+    double (*between_marks)(void *begin, void *end);
 } tsr_memory;
 
 /* The same for every backend: `m` is that of its table, NULL for the host's memory. Those on a queue do nothing

@@ -5,25 +5,29 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/profile.h"
+
 typedef struct timer {
     tsr_op_count *count;
     struct timespec began;
 } timer;
 
-/* Count one call; true when the backend is to run. */
-static bool begin(tsr_queue *q, timer *t, tsr_op_id op, double flops, double bytes)
+/* Count one call of op with the weights `part`, NULL for none; true when the backend is to run. */
+static bool begin(tsr_queue *q, timer *t, tsr_op_id op, const char *part, double flops, double bytes)
 {
     t->count = &q->counts[op];
     t->count->calls++;
     t->count->flops += flops;
     t->count->bytes += bytes;
     if (q->dry || q->failed) return false;
+    if (q->profile) tsr_profile_begin(q->profile, op, part, flops, bytes);
     if (q->timed) clock_gettime(CLOCK_MONOTONIC, &t->began);
     return true;
 }
 
 static void end(tsr_queue *q, timer *t, tsr_op_id op)
 {
+    if (q->profile) tsr_profile_end(q->profile);
     if (q->ops->memory && (q->timed || q->sync_each)) {
         bool failed_before = q->failed;
         q->ops->memory->sync(q);
@@ -40,15 +44,16 @@ static void end(tsr_queue *q, timer *t, tsr_op_id op)
         (double)(now.tv_sec - t->began.tv_sec) + 1e-9 * (double)(now.tv_nsec - t->began.tv_nsec);
 }
 
-/* Run `call` as op `op`, between the two above. */
-#define RUN(q, op, flops, bytes, call)                                                                       \
+/* Run `call` as op `op` on the weights `part`, between the two above. */
+#define RUN_PART(q, op, part, flops, bytes, call)                                                            \
     do {                                                                                                     \
         timer timer_;                                                                                        \
-        if (begin(q, &timer_, op, flops, bytes)) {                                                           \
+        if (begin(q, &timer_, op, part, flops, bytes)) {                                                     \
             call;                                                                                            \
             end(q, &timer_, op);                                                                             \
         }                                                                                                    \
     } while (0)
+#define RUN(q, op, flops, bytes, call) RUN_PART(q, op, NULL, flops, bytes, call)
 
 static double view_bytes(tsr_view v)
 {
@@ -87,8 +92,8 @@ void tsr_norm(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
     if (!tsr_expect(q, fits, "norm %s: y %s, x %s, w %s", w->name, TSR_SHAPE(y), TSR_SHAPE(x),
                     TSR_SHAPE(w->w)))
         return;
-    RUN(q, TSR_OP_NORM, 4.0 * (double)x.rows * (double)x.cols, view_bytes(x) + view_bytes(y),
-        q->ops->norm(q, y, x, w));
+    RUN_PART(q, TSR_OP_NORM, w->name, 4.0 * (double)x.rows * (double)x.cols, view_bytes(x) + view_bytes(y),
+             q->ops->norm(q, y, x, w));
 }
 
 void tsr_convert(tsr_queue *q, tsr_view y, tsr_view x)
@@ -128,8 +133,9 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
     }
     if (q->watch && !q->dry && !q->failed) q->watch->linear(q->watch->user, w, x);
     q->work = q->ops->linear_work ? tsr_scratch_bytes(q, q->ops->linear_work(q, y, x, w)) : NULL;
-    RUN(q, TSR_OP_LINEAR, 2.0 * (double)x.rows * (double)w->rows * (double)w->cols,
-        weight_bytes(w) + view_bytes(x) + view_bytes(y) + view_bytes(o.add), q->ops->linear(q, y, x, w, o));
+    RUN_PART(q, TSR_OP_LINEAR, w->name, 2.0 * (double)x.rows * (double)w->rows * (double)w->cols,
+             weight_bytes(w) + view_bytes(x) + view_bytes(y) + view_bytes(o.add),
+             q->ops->linear(q, y, x, w, o));
     if (!tsr_is_flt(out)) tsr_convert(q, out, y);
     tsr_scratch_release(q, mark);
 }

@@ -369,6 +369,27 @@ typedef tsr_form tsr_input_form_fn(const tsr_queue *q, const tsr_weight *w, int6
 /* Whether linear takes o.norm itself; NULL slot: never. Both are functions of weight and row count alone. */
 typedef bool tsr_fuses_norm_fn(const tsr_queue *q, const tsr_weight *w, int64_t rows);
 
+/* ---------------------------------------------------------------- measuring ----------------------------- */
+
+/* What a device reaches at best, for bench. */
+typedef enum tsr_ceiling_kind {
+    TSR_CEILING_READ,   /* bytes per second: a streaming read of `data`, `bytes` long */
+    TSR_CEILING_COPY,   /* the same: within the device, bytes read and written */
+    TSR_CEILING_SEND,   /* the same: from pinned memory of the host */
+    TSR_CEILING_PRODUCT /* FLOP per second: [rows, n_in] by [n_out, n_in]' in bf16 or FP8 */
+} tsr_ceiling_kind;
+
+typedef struct tsr_ceiling {
+    tsr_ceiling_kind what;
+    const void *data;
+    size_t bytes;
+    int64_t rows, n_out, n_in;
+    tsr_dtype type;
+} tsr_ceiling;
+
+/* Measured now, behind what is queued, in memory that is taken for it. A failure stays with the queue. */
+typedef double tsr_ceiling_fn(tsr_queue *q, const tsr_ceiling *c);
+
 /* ---------------------------------------------------------------- the table ----------------------------- */
 
 /* One slot per op, in the order above. */
@@ -416,6 +437,8 @@ typedef struct tsr_ops {
     size_t (*moe_ffn_work)(const tsr_queue *q, const tsr_weight *up, const tsr_weight *down, tsr_view ids);
     size_t (*sample_work)(const tsr_queue *q, tsr_view logits);
     size_t (*mamba_mix_work)(const tsr_queue *q, tsr_view y, const tsr_mixer *m, const tsr_step *step);
+
+    tsr_ceiling_fn *ceiling;
 } tsr_ops;
 
 /* ---------------------------------------------------------------- front doors --------------------------- */

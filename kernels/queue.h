@@ -15,6 +15,7 @@
 #include "base/view.h"
 
 struct tsr_ops;
+struct tsr_profile;
 struct tsr_weight;
 
 /* Work counted at the front doors, one entry per op, whether it ran or was dry. */
@@ -81,7 +82,8 @@ typedef struct tsr_queue {
 
     bool dry;     /* launch nothing: measure scratch, count work */
     bool unfused; /* fused ops run their compositions, so that every intermediate can be tapped */
-    bool timed;   /* add up seconds per op */
+    bool timed;   /* add up seconds per op, waiting for each */
+    struct tsr_profile *profile; /* NULL: nobody asks where the time goes */
 
     tsr_tap_fn *tap;
     void *tap_user;

@@ -116,6 +116,20 @@ const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm)
     return &lm->loaded;
 }
 
+tsr_dtype tsr_lm_weight_type(const tsr_lm *lm, tsr_layer_kind kind)
+{
+    for (int64_t i = 0; i < lm->config.n_layers; i++) {
+        if (lm->config.kind[i] != kind) continue;
+        switch (kind) {
+        case TSR_LAYER_MAMBA: return lm->layers[i].mamba.in_proj.type;
+        case TSR_LAYER_ATTENTION: return lm->layers[i].attention.qkv.type;
+        case TSR_LAYER_MLP: return lm->layers[i].mlp.up.type;
+        case TSR_LAYER_MOE: return lm->layers[i].moe.up.type;
+        }
+    }
+    return lm->embed.type;
+}
+
 tsr_dtype tsr_lm_kv_type(const tsr_lm *lm)
 {
     return lm->embed.type == TSR_F32 ? TSR_F32 : TSR_BF16;

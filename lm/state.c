@@ -262,7 +262,8 @@ tsr_status tsr_seq_reserve(tsr_seq *seq, int64_t n_new)
     return TSR_OK;
 }
 
-tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
+/* `shared`: pages at the front that both then hold. */
+static tsr_status copy_sequence(tsr_seq *to, const tsr_seq *from, int64_t shared)
 {
     tsr_state *s = to->state;
     assert(s == from->state && to != from);
@@ -271,7 +272,6 @@ tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
         return tsr_fail(TSR_E_CONTEXT, "%" PRId64 " tokens do not fit a context of %" PRId64, from->pos,
                         to->max_tokens);
 
-    int64_t shared = s->n_attention ? from->pos / TSR_PAGE_TOKENS : 0; /* full pages, never written again */
     for (int64_t i = 0; i < shared; i++) {
         s->page_users[from->pages[i]]++;
         to->pages[i] = from->pages[i];
@@ -289,6 +289,17 @@ tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
     tsr_memory_copy(s->q, seen_by(s, to->slot), seen_by(s, from->slot), seen_bytes(s));
     to->pos = from->pos;
     return TSR_OK;
+}
+
+tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
+{
+    /* full pages, never written again */
+    return copy_sequence(to, from, from->state->n_attention ? from->pos / TSR_PAGE_TOKENS : 0);
+}
+
+tsr_status tsr_seq_clone(tsr_seq *to, const tsr_seq *from)
+{
+    return copy_sequence(to, from, 0);
 }
 
 /* ---------------------------------------------------------------- save and restore ---------------------- */

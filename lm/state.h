@@ -84,6 +84,9 @@ TSR_CHECKED tsr_status tsr_seq_reserve(tsr_seq *seq, int64_t n_new);
  * is empty. Must not run between a step's fill and its sync. */
 TSR_CHECKED tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from);
 
+/* The same without a shared page: sequences that read as much memory as strangers would (bench). */
+TSR_CHECKED tsr_status tsr_seq_clone(tsr_seq *to, const tsr_seq *from);
+
 /* Save and restore one sequence in a layout that depends on the configuration and the three types alone:
  * Mamba layers (conv, ssm), then attention layers: k [kv head][pos][head_dim], v likewise; little-endian,
  * dense. Both sync the queue. tsr_seq_restore needs `bytes` equal to tsr_seq_saved_bytes for that pos. */

@@ -13,6 +13,22 @@ void tsr_engine_trace(tsr_engine *e, tsr_trace_fn *listener, void *user)
     if (listener && tsr_tracer_open(&e->tracer, listener, user)) e->tracer = NULL;
 }
 
+tsr_status tsr_engine_profile(tsr_engine *e, int on)
+{
+    tsr_profile_close(e->profile);
+    e->profile = NULL;
+    return on ? tsr_profile_open(&e->profile, e->queue) : TSR_OK;
+}
+
+const tsr_counter *tsr_engine_part(const tsr_engine *engine, int i)
+{
+    tsr_engine *e = (tsr_engine *)(uintptr_t)engine; /* the counter is a buffer, not state */
+    const tsr_profile_line *l = e->profile ? tsr_profile_at(e->profile, i) : NULL;
+    if (!l) return NULL;
+    e->counter = (tsr_counter){l->name, l->count.calls, l->count.flops, l->count.bytes, l->count.seconds};
+    return &e->counter;
+}
+
 /* ---------------------------------------------------------------- made-up state ------------------------- */
 
 /* Pairs of bf16 numbers between 2^-7 and 2^-4 with random signs: read as bf16 they are two such numbers, read as
@@ -29,9 +45,8 @@ static void fill_random(void *to, size_t bytes, uint64_t seed)
     }
 }
 
-tsr_status tsr_session_randomise(tsr_session *s, int64_t n_tokens, uint64_t seed)
+tsr_status tsr_seq_make_up(const tsr_engine *e, tsr_seq *seq, int64_t n_tokens, uint64_t seed)
 {
-    const tsr_engine *e = s->engine;
     if (n_tokens < 1 || n_tokens > e->sizes.n_ctx)
         return tsr_fail(TSR_E_CONTEXT, "%lld tokens; 1 to %lld fit the context", (long long)n_tokens,
                         (long long)e->sizes.n_ctx);
@@ -39,8 +54,15 @@ tsr_status tsr_session_randomise(tsr_session *s, int64_t n_tokens, uint64_t seed
     void *state = tsr_alloc(bytes);
     if (!state) return tsr_fail(TSR_E_NOMEM, "no memory for %zu bytes of state", bytes);
     fill_random(state, bytes, seed);
-    tsr_status st = tsr_seq_restore(&s->seq, state, bytes, n_tokens);
+    tsr_status st = tsr_seq_restore(seq, state, bytes, n_tokens);
     tsr_free(state);
+    return st;
+}
+
+tsr_status tsr_session_randomise(tsr_session *s, int64_t n_tokens, uint64_t seed)
+{
+    const tsr_engine *e = s->engine;
+    tsr_status st = tsr_seq_make_up(e, &s->seq, n_tokens, seed);
     s->past.n = 0;
     for (int64_t i = 0; !st && i < n_tokens; i++)
         st = tsr_ids_push(&s->past, (int32_t)(1 + i % (e->model->lm_config.vocab - 1)));
@@ -74,10 +96,36 @@ static void read_slab(void *arg, int64_t task, int worker)
         for (int lane = 0; lane < LINE; lane++) r->sums[worker][lane] += sum[s][lane];
 }
 
+/* One of the backend's own ceilings. */
+static tsr_status measure(tsr_engine *e, double *per_second, tsr_ceiling c)
+{
+    const tsr_ops *ops = &e->model->ops;
+    if (!ops->ceiling) return tsr_fail(TSR_E_UNSUPPORTED, "%s measures no ceilings", ops->name);
+    *per_second = ops->ceiling(e->queue, &c);
+    return tsr_queue_sync(e->queue);
+}
+
+tsr_status tsr_engine_ceiling(tsr_engine *e, tsr_ceiling_of what, double *per_second)
+{
+    enum { SQUARE = 8192 };
+    static const tsr_ceiling ceilings[] = {
+        [TSR_COPY_RATE] = {.what = TSR_CEILING_COPY},
+        [TSR_SEND_RATE] = {.what = TSR_CEILING_SEND},
+        [TSR_FP8_RATE] =
+            {.what = TSR_CEILING_PRODUCT, .rows = SQUARE, .n_out = SQUARE, .n_in = SQUARE, .type = TSR_FP8},
+        [TSR_BF16_RATE] = {
+            .what = TSR_CEILING_PRODUCT, .rows = SQUARE, .n_out = SQUARE, .n_in = SQUARE, .type = TSR_BF16}};
+    return measure(e, per_second, ceilings[what]);
+}
+
 tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
 {
-    if (e->model->ops.memory)
-        return tsr_fail(TSR_E_UNSUPPORTED, "the read rate is measured on the host's memory only");
+    if (e->model->ops.memory) {
+        const tsr_loaded *there = tsr_lm_loaded(e->model->lm);
+        return measure(
+            e, bytes_per_second,
+            (tsr_ceiling){.what = TSR_CEILING_READ, .data = there->block, .bytes = there->block_bytes});
+    }
     /* The largest block the model has in memory: the decoder's, or its first shard. */
     const tsr_loaded *lm = tsr_lm_loaded(e->model->lm);
     reading *r = tsr_calloc(1, sizeof *r);
@@ -109,6 +157,7 @@ tsr_status tsr_engine_read_rate(tsr_engine *e, double *bytes_per_second)
 
 typedef struct shape {
     int64_t n, k, count;
+    tsr_dtype type; /* of the weights */
 } shape;
 
 enum { MAX_SHAPES = 16 };
@@ -118,55 +167,70 @@ typedef struct shapes {
     int n;
 } shapes;
 
-static void add_shape(shapes *s, int64_t n, int64_t k, int64_t count)
+static void add_shape(shapes *s, int64_t n, int64_t k, int64_t count, tsr_dtype type)
 {
     for (int i = 0; i < s->n; i++) {
-        if (s->items[i].n != n || s->items[i].k != k) continue;
+        if (s->items[i].n != n || s->items[i].k != k || s->items[i].type != type) continue;
         s->items[i].count += count;
         return;
     }
-    if (count && s->n < MAX_SHAPES) s->items[s->n++] = (shape){n, k, count};
+    if (count && s->n < MAX_SHAPES) s->items[s->n++] = (shape){n, k, count, type};
 }
 
 /* Linears that every prompt row passes through; the head sees the last row alone. */
-static shapes decoder_shapes(const tsr_lm_config *c)
+static shapes decoder_shapes(const tsr_lm *lm)
 {
+    const tsr_lm_config *c = tsr_lm_config_of(lm);
+    tsr_dtype mamba = tsr_lm_weight_type(lm, TSR_LAYER_MAMBA), mlp = tsr_lm_weight_type(lm, TSR_LAYER_MLP),
+              attention = tsr_lm_weight_type(lm, TSR_LAYER_ATTENTION);
     shapes s = {.n = 0};
     int64_t d = tsr_lm_d_mamba(c), d_q = c->n_heads * c->head_dim, d_kv = c->n_kv_heads * c->head_dim;
-    add_shape(&s, d + tsr_lm_d_conv(c) + c->mamba_heads, c->d_model, c->n_mamba);
-    add_shape(&s, c->d_model, d, c->n_mamba);
-    add_shape(&s, d_q + 2 * d_kv, c->d_model, c->n_attention);
-    add_shape(&s, c->d_model, d_q, c->n_attention);
+    add_shape(&s, d + tsr_lm_d_conv(c) + c->mamba_heads, c->d_model, c->n_mamba, mamba);
+    add_shape(&s, c->d_model, d, c->n_mamba, mamba);
+    add_shape(&s, d_q + 2 * d_kv, c->d_model, c->n_attention, attention);
+    add_shape(&s, c->d_model, d_q, c->n_attention, attention);
     for (int64_t i = 0; i < c->n_layers; i++) {
         if (c->kind[i] != TSR_LAYER_MLP) continue;
-        add_shape(&s, c->d_ff[i], c->d_model, 1);
-        add_shape(&s, c->d_model, c->d_ff[i], 1);
+        add_shape(&s, c->d_ff[i], c->d_model, 1, mlp);
+        add_shape(&s, c->d_model, c->d_ff[i], 1, mlp);
     }
     return s;
 }
 
-static shapes vision_shapes(const tsr_vit_config *c)
+static shapes vision_shapes(const tsr_vit_config *c, tsr_dtype type)
 {
     shapes s = {.n = 0};
-    add_shape(&s, 3 * c->d_model, c->d_model, c->n_run);
-    add_shape(&s, c->d_model, c->d_model, c->n_run);
-    add_shape(&s, c->d_ff, c->d_model, c->n_run);
-    add_shape(&s, c->d_model, c->d_ff, c->n_run);
+    add_shape(&s, 3 * c->d_model, c->d_model, c->n_run, type);
+    add_shape(&s, c->d_model, c->d_model, c->n_run, type);
+    add_shape(&s, c->d_ff, c->d_model, c->n_run, type);
+    add_shape(&s, c->d_model, c->d_ff, c->n_run, type);
     return s;
+}
+
+/* Through the matrix library of where the model runs. */
+static tsr_status product_seconds(tsr_engine *e, double *seconds, int64_t rows, const shape *s, double flops)
+{
+    if (!e->model->ops.memory) return tsr_cpu_library_seconds(seconds, e->pool, rows, s->n, s->k);
+    double rate = 0;
+    tsr_ceiling product = {
+        .what = TSR_CEILING_PRODUCT, .rows = rows, .n_out = s->n, .n_in = s->k, .type = s->type};
+    tsr_status st = measure(e, &rate, product);
+    if (!st) *seconds = flops / rate;
+    return st;
 }
 
 tsr_status tsr_engine_product_rate(tsr_engine *e, int64_t rows, int vision, double *flops_per_second)
 {
     const tsr_model *m = e->model;
     if (vision && !m->has_vision) return tsr_fail(TSR_E_UNSUPPORTED, "%s has no vision encoder", m->name);
-    shapes s = vision ? vision_shapes(&m->vit_config) : decoder_shapes(&m->lm_config);
+    shapes s = vision ? vision_shapes(&m->vit_config, m->vision_type) : decoder_shapes(m->lm);
     double flops = 0, seconds = 0;
     for (int i = 0; i < s.n; i++) {
-        double took;
-        tsr_status st = tsr_cpu_library_seconds(&took, e->pool, rows, s.items[i].n, s.items[i].k);
+        double took, each = 2.0 * (double)rows * (double)s.items[i].n * (double)s.items[i].k;
+        tsr_status st = product_seconds(e, &took, rows, &s.items[i], each);
         if (st) return st;
         seconds += took * (double)s.items[i].count;
-        flops += 2.0 * (double)rows * (double)s.items[i].n * (double)s.items[i].k * (double)s.items[i].count;
+        flops += each * (double)s.items[i].count;
     }
     if (!s.n) return tsr_fail(TSR_E_UNSUPPORTED, "%s has no linears to measure", m->name);
     *flops_per_second = flops / seconds;

@@ -245,7 +245,6 @@ tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_
         return st;
     }
     e->queue->unfused = opts && opts->unfused;
-    e->queue->timed = opts && opts->timed;
     *out = e;
     return TSR_OK;
 }
@@ -256,6 +255,7 @@ void tsr_engine_close(tsr_engine *e)
     assert(e->n_open == 0);
     tsr_tracer_close(e->tracer);
     tsr_decoder_close(e->decoder);
+    tsr_profile_close(e->profile);
     tsr_stepper_close(e->stepper);
     tsr_seq_close(&e->spare);
     tsr_state_close(e->state);

@@ -3,6 +3,7 @@
 #define TSR_RUNTIME_ENGINE_H
 
 #include "lm/decode.h"
+#include "kernels/profile.h"
 #include "lm/ids.h"
 #include "lm/step.h"
 #include "runtime/model.h"
@@ -34,7 +35,8 @@ struct tsr_engine {
     tsr_decoder *decoder;
     tsr_seq spare;  /* a checkpoint within one call: the state before an answer that a stop string may cut */
     int32_t *chunk; /* [max_rows] ids of the step being filled */
-    tsr_tracer *tracer;  /* NULL: nobody listens */
+    tsr_tracer *tracer; /* NULL: nobody listens */
+    tsr_profile *profile;
     int64_t n_open;      /* sessions */
     tsr_counter counter; /* what tsr_engine_counter returned last */
 };
@@ -112,5 +114,8 @@ static inline int64_t tsr_session_waiting(const tsr_session *s)
 }
 
 double tsr_seconds(void);
+
+/* Fill a sequence with random state as if n_tokens had been read. */
+TSR_CHECKED tsr_status tsr_seq_make_up(const tsr_engine *e, tsr_seq *seq, int64_t n_tokens, uint64_t seed);
 
 #endif

@@ -504,22 +504,43 @@ int64_t tsr_model_rows_per_tile(const tsr_model *m)
     return side * side / 4;
 }
 
+/* How a shape's weights are made up. FP8 is as exporters leave it, with a static scale for every input; unless parts
+ * are named, the few attention layers of a hybrid stay bf16. */
+static tsr_status make_up(tsr_loader_opts *out, tsr_model *m, const tsr_model_opts *o)
+{
+    static const tsr_dtype types[] = {TSR_BF16, TSR_F32, TSR_FP8};
+    if (o->synthetic_dtype < 0 || o->synthetic_dtype > 2)
+        return tsr_fail(TSR_E_ARG, "synthetic dtype %d; 0 (bf16), 1 (f32) or 2 (fp8) is wanted",
+                        o->synthetic_dtype);
+    *out = (tsr_loader_opts){.type = types[o->synthetic_dtype], .seed = 1};
+    m->lm_config.type = m->vit_config.type = out->type == TSR_F32 ? TSR_F32 : TSR_BF16;
+    m->vision_type = m->vit_config.type;
+    if (out->type != TSR_FP8) return TSR_OK;
+    out->scaled = TSR_SCALE_TENSOR;
+    if (!o->fp8_parts && m->lm_config.n_mamba) m->fp8_parts &= ~(1u << TSR_PART_ATTENTION);
+    if (m->fp8_parts >> TSR_PART_VISION & 1) m->vision_type = TSR_FP8;
+    return TSR_OK;
+}
+
 tsr_status tsr_model_sketch(tsr_model **out, const char *path, const tsr_model_opts *opts)
 {
     const tsr_model_opts *o = opts ? opts : &no_opts;
     tsr_model *m = NULL;
     tsr_status st = begin(&m, o);
     if (st) return st;
-    tsr_loader_opts dry = {.dry = true};
-    if (tsr_shape_config(path)) {
+    tsr_loader_opts dry = {0};
+    bool shape = tsr_shape_config(path);
+    if (shape) {
         st = parse_shape(m, path, o);
+        if (!st) st = make_up(&dry, m, o);
     } else {
         st = set_path(m, path);
         if (!st) st = open_json(&m->config, m->path, "config.json", false);
         if (!st) st = read_config(m, o);
     }
     if (!st) {
-        dry.type = m->lm_config.type;
+        dry.dry = true;
+        if (!shape) dry.type = m->lm_config.type;
         st = load(m, o, dry);
     }
     if (st)
@@ -561,20 +582,16 @@ tsr_status tsr_model_open_bound(tsr_model **out, const char *path, const tsr_mod
 
 tsr_status tsr_model_synthetic(tsr_model **out, const char *shape, const tsr_model_opts *opts)
 {
-    static const tsr_dtype types[] = {TSR_BF16, TSR_F32, TSR_FP8};
     const tsr_model_opts *o = opts ? opts : &no_opts;
-    if (o->synthetic_dtype < 0 || o->synthetic_dtype > 2)
-        return tsr_fail(TSR_E_ARG, "synthetic dtype %d; 0 (bf16), 1 (f32) or 2 (fp8) is wanted",
-                        o->synthetic_dtype);
+    tsr_loader_opts made_up = {0};
     tsr_model *m = NULL;
     tsr_status st = begin(&m, o);
     if (st) return st;
     st = parse_shape(m, shape, o);
-    m->lm_config.type = m->vit_config.type = types[o->synthetic_dtype] == TSR_F32 ? TSR_F32 : TSR_BF16;
     m->sampling = (tsr_sampling){.top_p = 1, .repeat_penalty = 1};
-    tsr_loader_opts made_up = {.type = types[o->synthetic_dtype], .scaled = TSR_SCALE_TENSOR, .seed = 1};
-    if (made_up.type != TSR_FP8) made_up.scaled = TSR_SCALE_NONE;
+    if (!st) st = make_up(&made_up, m, o);
     if (!st) st = load(m, o, made_up);
+    if (!st) st = tsr_pool_open(&m->pool, m->n_threads); /* pictures are read for these models too */
     if (st) {
         tsr_model_close(m);
         return st;

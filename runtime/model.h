@@ -47,6 +47,7 @@ struct tsr_model {
 
     bool has_vision;
     tsr_vit_config vit_config;
+    tsr_dtype vision_type; /* of the encoder's linears, in a made-up model */
     tsr_projector_config projector_config;
     tsr_lm_config lm_config;
     tsr_internvit *vit;

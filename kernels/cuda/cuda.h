@@ -61,6 +61,8 @@ size_t tsr_cuda_moe_ffn_work(const tsr_queue *q, const tsr_weight *up, const tsr
 size_t tsr_cuda_sample_work(const tsr_queue *q, tsr_view logits);
 size_t tsr_cuda_mamba_mix_work(const tsr_queue *q, tsr_view y, const tsr_mixer *m, const tsr_step *step);
 
+tsr_ceiling_fn tsr_cuda_ceiling;
+
 #ifdef __cplusplus
 }
 #endif

@@ -298,6 +298,34 @@ void await(tsr_queue *q, const int64_t *word, int64_t value)
     fail_by_fault(q, s);
 }
 
+/* ---------------------------------------------------------------- marks --------------------------------- */
+
+tsr_status take_mark(void **out)
+{
+    cudaEvent_t event;
+    cudaError_t error = cudaEventCreate(&event);
+    if (error) return failed("taking a mark", error);
+    *out = event;
+    return TSR_OK;
+}
+
+void give_mark(void *mark)
+{
+    if (mark) cudaEventDestroy((cudaEvent_t)mark);
+}
+
+void set_mark(tsr_queue *q, void *mark)
+{
+    cuda_ok(q, "mark", cudaEventRecord((cudaEvent_t)mark, cuda_stream(q)));
+}
+
+double between_marks(void *begin, void *end)
+{
+    float ms = 0;
+    cudaEventElapsedTime(&ms, (cudaEvent_t)begin, (cudaEvent_t)end);
+    return 1e-3 * (double)ms;
+}
+
 /* ---------------------------------------------------------------- the device ---------------------------- */
 
 /* Asked for its attributes: whether this module has code that the device runs. */
@@ -318,9 +346,10 @@ tsr_status check_code()
 }
 } // namespace
 
-const tsr_memory cuda_memory = {facts.about, take,     give,   take_pinned, give_pinned, room, open,
-                                close,       upload,   send,   download,    copy,        fill, sync,
-                                record,      recorded, replay, forget,      await};
+const tsr_memory cuda_memory = {facts.about, take,      give,      take_pinned, give_pinned,  room,
+                                open,        close,     upload,    send,        download,     copy,
+                                fill,        sync,      record,    recorded,    replay,       forget,
+                                await,       take_mark, give_mark, set_mark,    between_marks};
 
 tsr_status cuda_find_device(void)
 {

@@ -1,0 +1,40 @@
+/* apps/bench.h: what the files of `tessera bench` share. */
+#ifndef TSR_BENCH_H
+#define TSR_BENCH_H
+
+#include <cjson/cJSON.h>
+
+#include "apps/cli.h"
+
+enum { MAX_REPEATS = 1000 };
+
+/* One line of the table. */
+typedef struct row {
+    const char *stage;
+    char what[64];
+    double seconds;  /* median of one run */
+    double per_unit; /* units of `unit` in one run */
+    const char *unit;
+    double work;     /* bytes or FLOPs of one run */
+    double ceiling;  /* of the same, per second; median */
+    double fraction; /* median over pairs of work / (seconds * ceiling) */
+    const char *ceiling_name;
+} row;
+
+typedef struct bench {
+    const options *o;
+    tsr_model *model;
+    tsr_engine *engine;
+    double scale; /* of a whole model to the layers that run; 1 when all do */
+    int64_t ran_layers, all_layers;
+    cJSON *json;
+} bench;
+
+/* Of n values, which are put in order. */
+double median(double *values, int64_t n);
+
+/* Where the time went of `runs` runs since the profile was turned on, under the row that was measured unwatched. On
+ * stdout, or with --json in the array. */
+void show_parts(bench *b, const row *r, int64_t runs);
+
+#endif
