@@ -84,10 +84,10 @@ static int64_t sequences(const bench *b)
 }
 
 /* n steps of all sequences; seconds per step. */
-static tsr_status drill_some(bench *b, tsr_drill *drill, int64_t n, double *seconds)
+static tsr_status drill_some(bench *b, tsr_drill *drill, int64_t context, int64_t n, double *seconds)
 {
     tsr_engine_counters_clear(b->engine);
-    tsr_status status = tsr_drill_decode(drill, n, seconds);
+    tsr_status status = tsr_drill_decode(drill, context, n, seconds);
     *seconds /= (double)n;
     return status;
 }
@@ -99,9 +99,9 @@ static tsr_status show_decode(bench *b, int64_t context, const row *r)
     double ignored;
     tsr_drill *drill = NULL;
     tsr_status status = tsr_drill_open(&drill, b->engine, sequences(b), context);
-    if (!status) status = drill_some(b, drill, 2, &ignored);
+    if (!status) status = drill_some(b, drill, context, 2, &ignored);
     if (!status) status = tsr_engine_profile(b->engine, 1);
-    if (!status) status = drill_some(b, drill, STEPS, &ignored);
+    if (!status) status = drill_some(b, drill, context, STEPS, &ignored);
     if (!status) show_parts(b, r, STEPS);
     tsr_drill_close(drill);
     return status ? status : tsr_engine_profile(b->engine, 0);
@@ -124,16 +124,21 @@ static tsr_status decode_some(bench *b, tsr_session *session, int64_t context, i
 }
 
 /* Bytes that one step must move: every weight once, the state read and written, the keys and values read. */
-static double token_bytes(const bench *b, int64_t context, int64_t steps)
+static double step_bytes(const bench *b, int64_t context, double weights)
 {
     tsr_plan plan = tsr_engine_memory(b->engine);
+    return weights + (double)sequences(b) *
+                         (2.0 * (double)plan.state_bytes + (double)context * (double)plan.kv_bytes_per_token);
+}
+
+/* Bytes of weights of one step, as the ops counted them: of experts those that were chosen. */
+static double counted_weights(const bench *b, int64_t steps)
+{
     const tsr_counter *c;
     double weights = 0;
     for (int i = 0; (c = tsr_engine_counter(b->engine, i)); i++)
         if (!strcmp(c->name, "linear") || !strcmp(c->name, "moe_ffn")) weights += c->bytes;
-    return weights / (double)steps +
-           (double)sequences(b) *
-               (2.0 * (double)plan.state_bytes + (double)context * (double)plan.kv_bytes_per_token);
+    return weights / (double)steps;
 }
 
 static tsr_status bench_decode(bench *b, int64_t context, row *out)
@@ -148,7 +153,8 @@ static tsr_status bench_decode(bench *b, int64_t context, row *out)
     tsr_status status = drilled ? tsr_drill_open(&drill, b->engine, sequences(b), context)
                                 : tsr_session_open(&session, b->engine);
     if (!status) /* warm: pages, caches, clocks */
-        status = drilled ? drill_some(b, drill, 8, &ignored) : decode_some(b, session, context, 2, &ignored);
+        status = drilled ? drill_some(b, drill, context, 8, &ignored)
+                         : decode_some(b, session, context, 2, &ignored);
     *out = (row){
         .stage = "decode", .per_unit = (double)sequences(b), .unit = "tok", .ceiling_name = "streaming read"};
     snprintf(out->what, sizeof out->what, "context %lld", (long long)context);
@@ -158,9 +164,11 @@ static tsr_status bench_decode(bench *b, int64_t context, row *out)
     for (int64_t i = 0; !status && i < repeats; i++) {
         status = tsr_engine_read_rate(b->engine, &rates[i]);
         if (!status)
-            status = drilled ? drill_some(b, drill, each, &times[i])
+            status = drilled ? drill_some(b, drill, context, each, &times[i])
                              : decode_some(b, session, context, each, &times[i]);
-        out->work = token_bytes(b, context, drilled ? each : each + 1);
+        out->work = step_bytes(b, context,
+                               drilled ? (double)tsr_engine_memory(b->engine).weight_step_bytes
+                                       : counted_weights(b, each + 1));
         fractions[i] = out->work / (times[i] * rates[i]);
         progress("decode: %lld of %lld pairs", (long long)i + 1, (long long)repeats);
     }

@@ -160,6 +160,7 @@ TSR_API TSR_USE_RESULT tsr_status tsr_model_id(const tsr_model *model, char hex[
 typedef struct tsr_plan {
     int64_t weight_file_bytes;  /* mapped from the checkpoint */
     int64_t weight_block_bytes; /* joined, converted or generated beside it */
+    int64_t weight_step_bytes;  /* of the decoder without its embeddings: what a step of any size reads */
     int64_t state_bytes;        /* fixed, per sequence */
     int64_t kv_bytes_per_token;
     int64_t kv_bytes;      /* per sequence of n_ctx tokens, whole pages */
@@ -183,6 +184,7 @@ typedef struct tsr_engine_opts {
         *kv; /* keys and values: "auto" (default: f32 for an f32 checkpoint, otherwise bf16), "f32", "bf16",
                              "fp8" (TSR_E_UNSUPPORTED for a checkpoint without scales for them) */
     const char *state; /* what Mamba layers remember: "f32" (default) or "f16", half the bytes */
+    int no_spare; /* without room for the state before an answer: stop strings are then refused (bench) */
 } tsr_engine_opts;
 
 /* `path` as for tsr_model_open, or the name of a synthetic shape. */
@@ -299,9 +301,14 @@ TSR_API TSR_USE_RESULT tsr_status tsr_drill_open(tsr_drill **out, tsr_engine *en
                                                  int64_t context);
 TSR_API void tsr_drill_close(tsr_drill *drill);
 
-/* Steps that each give every sequence a token, beginning behind `context` tokens each time. Seconds of all of them,
- * from the first launch until the last tokens are in the host's memory. */
-TSR_API TSR_USE_RESULT tsr_status tsr_drill_decode(tsr_drill *drill, int64_t n_steps, double *seconds);
+/* Steps that each give every sequence a token, beginning behind `context` tokens, which may be fewer than at open.
+ * Seconds of all of them, from the first launch until the last tokens are in the host's memory. */
+TSR_API TSR_USE_RESULT tsr_status tsr_drill_decode(tsr_drill *drill, int64_t context, int64_t n_steps,
+                                                   double *seconds);
+
+/* The encoder, with `project` the projector too, over n_tiles made-up tiles in the memory it computes in. */
+TSR_API TSR_USE_RESULT tsr_status tsr_engine_vision(tsr_engine *engine, int64_t n_tiles, int project,
+                                                    double *seconds);
 
 /* ---------------------------------------------------------------- sessions ------------------------------ */
 

@@ -116,6 +116,13 @@ const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm)
     return &lm->loaded;
 }
 
+size_t tsr_lm_step_bytes(const tsr_lm *lm)
+{
+    const tsr_weight *e = &lm->embed;
+    bool shared = lm->head.data == e->data && lm->config.tied;
+    return lm->loaded.weight_bytes - (shared ? 0 : (size_t)(e->rows * e->cols) * tsr_dtype_bytes(e->type));
+}
+
 tsr_dtype tsr_lm_weight_type(const tsr_lm *lm, tsr_layer_kind kind)
 {
     for (int64_t i = 0; i < lm->config.n_layers; i++) {

@@ -19,6 +19,9 @@ void tsr_lm_close(tsr_lm *lm);
 const tsr_lm_config *tsr_lm_config_of(const tsr_lm *lm);
 const tsr_loaded *tsr_lm_loaded(const tsr_lm *lm);
 
+/* Bytes of the linears that every step reads: all but the embeddings, unless these are the head too. */
+size_t tsr_lm_step_bytes(const tsr_lm *lm);
+
 /* Type of the large linears in layers of one kind; of the embeddings when there are none. */
 tsr_dtype tsr_lm_weight_type(const tsr_lm *lm, tsr_layer_kind kind);
 

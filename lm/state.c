@@ -262,8 +262,7 @@ tsr_status tsr_seq_reserve(tsr_seq *seq, int64_t n_new)
     return TSR_OK;
 }
 
-/* `shared`: pages at the front that both then hold. */
-static tsr_status copy_sequence(tsr_seq *to, const tsr_seq *from, int64_t shared)
+tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
 {
     tsr_state *s = to->state;
     assert(s == from->state && to != from);
@@ -272,6 +271,7 @@ static tsr_status copy_sequence(tsr_seq *to, const tsr_seq *from, int64_t shared
         return tsr_fail(TSR_E_CONTEXT, "%" PRId64 " tokens do not fit a context of %" PRId64, from->pos,
                         to->max_tokens);
 
+    int64_t shared = s->n_attention ? from->pos / TSR_PAGE_TOKENS : 0; /* full pages, never written again */
     for (int64_t i = 0; i < shared; i++) {
         s->page_users[from->pages[i]]++;
         to->pages[i] = from->pages[i];
@@ -291,15 +291,20 @@ static tsr_status copy_sequence(tsr_seq *to, const tsr_seq *from, int64_t shared
     return TSR_OK;
 }
 
-tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from)
+tsr_status tsr_seq_spread(tsr_seq *to, const tsr_seq *from, int64_t n_tokens)
 {
-    /* full pages, never written again */
-    return copy_sequence(to, from, from->state->n_attention ? from->pos / TSR_PAGE_TOKENS : 0);
-}
-
-tsr_status tsr_seq_clone(tsr_seq *to, const tsr_seq *from)
-{
-    return copy_sequence(to, from, 0);
+    tsr_state *s = to->state;
+    int64_t n_from = from->n_pages;
+    assert(s == from->state && from->pos > 0 && from->pos % TSR_PAGE_TOKENS == 0);
+    if (to != from) {
+        tsr_seq_reset(to);
+        if (s->n_mamba) tsr_slot_copy(s->q, s->slots, to->slot, from->slot);
+    }
+    tsr_status st = tsr_seq_reserve(to, n_tokens - to->pos);
+    for (int64_t i = to == from ? n_from : 0; i < to->n_pages && !st; i++)
+        tsr_slot_copy(s->q, s->pages, to->pages[i], from->pages[i % n_from]);
+    if (!st) to->pos = n_tokens;
+    return st;
 }
 
 /* ---------------------------------------------------------------- save and restore ---------------------- */

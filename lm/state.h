@@ -84,8 +84,10 @@ TSR_CHECKED tsr_status tsr_seq_reserve(tsr_seq *seq, int64_t n_new);
  * is empty. Must not run between a step's fill and its sync. */
 TSR_CHECKED tsr_status tsr_seq_copy(tsr_seq *to, const tsr_seq *from);
 
-/* The same without a shared page: sequences that read as much memory as strangers would (bench). */
-TSR_CHECKED tsr_status tsr_seq_clone(tsr_seq *to, const tsr_seq *from);
+/* Make `to` a sequence of n_tokens out of from's, which it may be itself, without sharing a page: its slot is a copy,
+ * its pages are copies of from's again and again. Such sequences read as much memory as strangers would (bench).
+ * from->pos is a multiple of TSR_PAGE_TOKENS. Errors: as tsr_seq_copy. */
+TSR_CHECKED tsr_status tsr_seq_spread(tsr_seq *to, const tsr_seq *from, int64_t n_tokens);
 
 /* Save and restore one sequence in a layout that depends on the configuration and the three types alone:
  * Mamba layers (conv, ssm), then attention layers: k [kv head][pos][head_dim], v likewise; little-endian,

@@ -74,12 +74,12 @@ static tsr_status encode_waiting(const reading *r, image_rows *rows)
     rows->view = tsr_view_of(data, e->queue->type, n_rows, d);
 
     double began = tsr_seconds();
-    int64_t at = 0, total = n_rows / per_tile;
+    int64_t at = 0, total = n_rows / per_tile, batch = tsr_vision_batch(e->model);
     for (int64_t i = 0; !st && i < s->n_waiting; i++) {
         const tsr_image *image = s->waiting[i].image;
         int64_t n_tiles = tsr_image_about(image)->n_tiles;
-        for (int64_t t = 0; !st && t < n_tiles; t += TSR_VISION_BATCH) {
-            int64_t n = n_tiles - t < TSR_VISION_BATCH ? n_tiles - t : TSR_VISION_BATCH;
+        for (int64_t t = 0; !st && t < n_tiles; t += batch) {
+            int64_t n = n_tiles - t < batch ? n_tiles - t : batch;
             st = tell(r, true, at, total);
             if (!st)
                 st = encode_batch(e, tsr_rows(rows->view, at * per_tile, n * per_tile),

@@ -69,7 +69,8 @@ tsr_status tsr_engine_sizes(tsr_sizes *out, const tsr_model *m, const tsr_engine
     if (st) return st;
 
     int64_t trained = m->lm_config.max_context;
-    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images, TSR_F32, TSR_F32};
+    tsr_sizes s = {opts->n_ctx, opts->n_sessions, opts->max_rows, opts->max_images,
+                   TSR_F32,     TSR_F32,          opts->no_spare};
     st = choose_kv(&s.kv_type, m, opts->kv);
     if (st) return st;
     st = choose_state(&s.ssm_type, opts->state);
@@ -101,10 +102,9 @@ static void walk_step(const tsr_model *m, tsr_queue *q, tsr_step step)
 static void walk_vision(const tsr_model *m, tsr_queue *q)
 {
     tsr_grid grid = tsr_internvit_grid(m->vit);
-    int64_t patches = TSR_VISION_BATCH * grid.rows * grid.cols;
+    int64_t n_tiles = tsr_vision_batch(m), patches = n_tiles * grid.rows * grid.cols;
     tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view tiles =
-        tsr_memory_view(q, tsr_view_of(NULL, TSR_U8, TSR_VISION_BATCH, 3 * m->cut.tile * m->cut.tile));
+    tsr_view tiles = tsr_memory_view(q, tsr_view_of(NULL, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile));
     tsr_view out = tsr_scratch(q, q->type, patches, m->vit_config.d_model);
     tsr_internvit_encode(m->vit, q, out, tiles);
     tsr_view rows = tsr_view_of(NULL, q->type, patches / 4, m->lm_config.d_model);
@@ -134,8 +134,9 @@ static tsr_status measure_scratch(size_t *out, const tsr_model *m, tsr_sizes s)
 static tsr_state_opts state_opts(const tsr_model *m, tsr_sizes s)
 {
     int64_t pages = (s.n_ctx + TSR_PAGE_TOKENS - 1) / TSR_PAGE_TOKENS;
-    return (tsr_state_opts){.n_slots = s.n_sessions + 1, /* one for checkpoints within a call */
-                            .n_pages = (s.n_sessions + 1) * pages,
+    int64_t n = s.n_sessions + !s.no_spare; /* one for checkpoints within a call */
+    return (tsr_state_opts){.n_slots = n,
+                            .n_pages = n * pages,
                             .conv_type = m->type,
                             .kv_type = s.kv_type,
                             .ssm_type = s.ssm_type};
@@ -197,6 +198,7 @@ tsr_status tsr_engine_measure(tsr_plan *out, const tsr_model *m, tsr_sizes s)
     if (m->ops.memory) weights = block; /* nothing is read from the file where it lies */
     tsr_plan p = {.weight_file_bytes = weights > block ? as_int64(weights - block) : 0,
                   .weight_block_bytes = as_int64(block),
+                  .weight_step_bytes = as_int64(tsr_lm_step_bytes(m->lm)),
                   .state_bytes = as_int64(sizes.slot_bytes),
                   .kv_bytes_per_token = as_int64(sizes.page_bytes / TSR_PAGE_TOKENS),
                   .kv_bytes = as_int64(tsr_mul((size_t)pages, sizes.page_bytes)),
@@ -230,7 +232,7 @@ tsr_status tsr_engine_open(tsr_engine **out, tsr_model *model, const tsr_engine_
     if (!st)
         st = tsr_queue_open(&e->queue, &model->ops, e->pool, model->type, (size_t)e->memory.scratch_bytes);
     if (!st) st = tsr_state_open(&e->state, e->queue, &model->lm_config, state_opts(model, sizes));
-    if (!st) st = tsr_seq_open(&e->spare, e->state, sizes.n_ctx);
+    if (!st && !sizes.no_spare) st = tsr_seq_open(&e->spare, e->state, sizes.n_ctx);
     tsr_stepper_limits limits = {
         .max_rows = sizes.max_rows > sizes.n_sessions ? sizes.max_rows : sizes.n_sessions,
         .max_seqs = sizes.n_sessions,

@@ -9,13 +9,18 @@
 #include "runtime/model.h"
 #include "runtime/trace.h"
 
-/* Tiles of one pass through the encoder: enough for large products, few enough that scratch stays small. */
-enum { TSR_VISION_BATCH = 4 };
+/* Tiles of one pass through the encoder: enough for large products, few enough that scratch stays small. A device
+ * takes a page at a time. */
+static inline int64_t tsr_vision_batch(const tsr_model *m)
+{
+    return m->ops.memory ? 13 : 4;
+}
 
 typedef struct tsr_sizes {
     int64_t n_ctx, n_sessions, max_rows, max_images;
     tsr_dtype kv_type;
     tsr_dtype ssm_type;
+    bool no_spare;
 } tsr_sizes;
 
 /* Options with defaults filled in. Errors: TSR_E_ARG. */

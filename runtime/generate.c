@@ -249,6 +249,9 @@ tsr_status tsr_session_generate(tsr_session *s, const tsr_generate_opts *opts, t
     if (g.o->think < 0 || g.o->think > 2)
         return tsr_fail(TSR_E_ARG, "think %d; 0, 1 or 2 is wanted", g.o->think);
 
+    if (g.o->n_stop && s->engine->sizes.no_spare)
+        return tsr_fail(TSR_E_ARG, "stop strings want the room that no_spare leaves out");
+
     tsr_status st = choose_sampling(&g.how, g.o, s->engine->model);
     if (!st) st = tsr_session_render(s, think_of(g.o->think));
     bool goes_on = s->untaken.at && s->untaken.at == s->past.n;
