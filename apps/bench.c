@@ -200,7 +200,15 @@ static tsr_status bench_curve(bench *b)
 
 /* ---------------------------------------------------------------- prefill and vision -------------------- */
 
-static tsr_status prefill_once(bench *b, const int32_t *ids, int64_t n_rows, double *seconds)
+int32_t *made_up_ids(const bench *b, int64_t n)
+{
+    int32_t *ids = malloc((size_t)n * sizeof *ids);
+    int64_t vocab = tsr_model_about(b->model)->n_vocab;
+    for (int64_t i = 0; i < n && ids; i++) ids[i] = (int32_t)((i * 7919 + 11) % vocab);
+    return ids;
+}
+
+tsr_status prefill_once(bench *b, const int32_t *ids, int64_t n_rows, double *seconds)
 {
     tsr_session *session = NULL;
     tsr_status status = tsr_session_open(&session, b->engine);
@@ -272,10 +280,8 @@ static tsr_status show_products(bench *b, const row *r)
 static tsr_status bench_prefill(bench *b)
 {
     int64_t n_rows = or_default(b->o->prefill, DEFAULT_ROWS);
-    int32_t *ids = malloc((size_t)(n_rows + 1) * sizeof *ids);
+    int32_t *ids = made_up_ids(b, n_rows + 1);
     if (!ids) return TSR_E_NOMEM;
-    int64_t vocab = tsr_model_about(b->model)->n_vocab;
-    for (int64_t i = 0; i <= n_rows; i++) ids[i] = (int32_t)((i * 7919 + 11) % vocab);
     row r = {.stage = "prefill", .per_unit = (double)n_rows, .unit = "row"};
     snprintf(r.what, sizeof r.what, "%lld rows", (long long)n_rows);
     tsr_status status = bench_products(b, &r, n_rows, ids, NULL);
@@ -355,30 +361,37 @@ static int open_synthetic(bench *b)
     return EXIT_DONE;
 }
 
-int run_bench(options *o)
+/* decode, prefill and vision of one model */
+static int run_stages(bench *b, options *o)
 {
-    bench b = {.o = o, .scale = 1};
-    if (o->repeats > MAX_REPEATS) o->repeats = MAX_REPEATS;
     int64_t context = or_default(o->context, DEFAULT_CONTEXT), rows = or_default(o->prefill, DEFAULT_ROWS);
     int64_t longest = o->curve ? 32768 : context > rows ? context : rows;
     if (!o->engine.n_sessions) o->engine.n_sessions = o->batch;
     if (!o->engine.n_ctx) o->engine.n_ctx = longest + or_default(o->decode, DEFAULT_TOKENS) + 2;
     if (!o->engine.max_rows && rows > DEFAULT_ROWS) o->engine.max_rows = rows;
 
-    int code = o->synthetic ? open_synthetic(&b) : open_model(o, &b.model, NULL);
-    if (!code) code = report(tsr_engine_open(&b.engine, b.model, &o->engine));
-    b.json = cJSON_CreateArray();
+    int code = o->synthetic ? open_synthetic(b) : open_model(o, &b->model, NULL);
+    if (!code) code = report(tsr_engine_open(&b->engine, b->model, &o->engine));
     if (!code && !o->json)
-        printf("%s on %s\n", tsr_model_about(b.model)->name, tsr_model_about(b.model)->backend);
-    if (!code && b.scale > 1)
-        say("extrapolated from %lld layers that fit, by their share of the weights", (long long)b.ran_layers);
+        printf("%s on %s\n", tsr_model_about(b->model)->name, tsr_model_about(b->model)->backend);
+    if (!code && b->scale > 1)
+        say("extrapolated from %lld layers that fit, by their share of the weights",
+            (long long)b->ran_layers);
     row decode;
-    if (!code) code = report(bench_decode(&b, context, &decode));
-    if (!code) print_row(&b, &decode);
-    if (!code && o->ops) code = report(show_decode(&b, context, &decode));
-    if (!code && o->curve) code = report(bench_curve(&b));
-    if (!code && !o->curve) code = report(bench_prefill(&b));
-    if (!code && !o->curve && tsr_model_about(b.model)->has_vision) code = report(bench_vision(&b));
+    if (!code) code = report(bench_decode(b, context, &decode));
+    if (!code) print_row(b, &decode);
+    if (!code && o->ops) code = report(show_decode(b, context, &decode));
+    if (!code && o->curve) code = report(bench_curve(b));
+    if (!code && !o->curve) code = report(bench_prefill(b));
+    if (!code && !o->curve && tsr_model_about(b->model)->has_vision) code = report(bench_vision(b));
+    return code;
+}
+
+int run_bench(options *o)
+{
+    bench b = {.o = o, .scale = 1, .json = cJSON_CreateArray()};
+    if (o->repeats > MAX_REPEATS) o->repeats = MAX_REPEATS;
+    int code = o->table ? run_table(&b) : run_stages(&b, o);
     if (!code && o->json)
         show_json(b.json, true);
     else

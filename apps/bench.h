@@ -33,6 +33,15 @@ typedef struct bench {
 /* Of n values, which are put in order. */
 double median(double *values, int64_t n);
 
+/* Token ids for prompts; free() them. NULL without memory. */
+int32_t *made_up_ids(const bench *b, int64_t n);
+
+/* One prompt of so many ids, without the head; counters hold it alone. */
+tsr_status prefill_once(bench *b, const int32_t *ids, int64_t n_rows, double *seconds);
+
+/* The rows of the target table that --table names. Returns an exit code. */
+int run_table(bench *b);
+
 /* Where the time went of `runs` runs since the profile was turned on, under the row that was measured unwatched. On
  * stdout, or with --json in the array. */
 void show_parts(bench *b, const row *r, int64_t runs);

@@ -21,7 +21,7 @@ typedef struct options {
     const char *model;
     const char *prompt, *system, *prompt_file;
     const char *sampling, *think;
-    const char *out, *ids, *synthetic;
+    const char *out, *ids, *synthetic, *table;
     tsr_quantize_opts quantize;
     const char *attention;
     double max_shard_gib;
