@@ -391,7 +391,7 @@ int run_bench(options *o)
 {
     bench b = {.o = o, .scale = 1, .json = cJSON_CreateArray()};
     if (o->repeats > MAX_REPEATS) o->repeats = MAX_REPEATS;
-    int code = o->table ? run_table(&b) : run_stages(&b, o);
+    int code = o->headline ? run_headline(&b) : o->table ? run_table(&b) : run_stages(&b, o);
     if (!code && o->json)
         show_json(b.json, true);
     else

@@ -42,6 +42,9 @@ tsr_status prefill_once(bench *b, const int32_t *ids, int64_t n_rows, double *se
 /* The rows of the target table that --table names. Returns an exit code. */
 int run_table(bench *b);
 
+/* 65,536 tokens in, 1,024 out, beside a Transformer of the same size. Returns an exit code. */
+int run_headline(bench *b);
+
 /* Where the time went of `runs` runs since the profile was turned on, under the row that was measured unwatched. On
  * stdout, or with --json in the array. */
 void show_parts(bench *b, const row *r, int64_t runs);

@@ -33,7 +33,7 @@ typedef struct options {
     const char *stop[MAX_STOPS];
     int n_stop;
     bool interactive, show_thinking, json, verbose, quiet, help;
-    bool hash, decode_ids, special, fused, exact, curve, ops;
+    bool hash, decode_ids, special, fused, exact, curve, ops, headline;
     const char **images; /* positional arguments and --image, in order */
     int n_images;
 } options;

@@ -91,6 +91,8 @@ static const flag flags[] = {
     {"--f32", SWITCH_INT, AT(model_opts.synthetic_dtype), 0, 1, G_BENCH, "synthetic weights in F32"},
     {"--table", STRING, AT(table), 0, 0, G_BENCH,
      "all, or numbers like 1,3,6: rows of the target table of a GPU, each beside its floor"},
+    {"--headline", SWITCH, AT(headline), 0, 0, G_BENCH,
+     "65,536 tokens in and 1,024 out, beside a Transformer of the same size"},
     {"--batch", INT64, AT(batch), 1, 1 << 20, G_BENCH, "N: sequences that decode together (1)"},
     {"--ops", SWITCH, AT(ops), 0, 0, G_BENCH, "where the time of each row goes, op by op"},
     {"--tokens", INT64, AT(decode), 1, 1 << 20, G_BENCH, "N: tokens of the decode row (64)"},
