@@ -31,8 +31,10 @@ static double throughput(int64_t batch, double prefill, double step)
 static tsr_status open_largest(bench *b, contender *c)
 {
     tsr_plan plan;
-    tsr_engine_opts o = {.n_ctx = PROMPT + ANSWER, .max_rows = STEP_ROWS, .no_spare = 1};
-    if (b->o->engine.max_rows) o.max_rows = b->o->engine.max_rows;
+    tsr_engine_opts o = b->o->engine;
+    o.n_ctx = PROMPT + ANSWER;
+    o.no_spare = 1;
+    if (!o.max_rows) o.max_rows = STEP_ROWS;
     tsr_status status = tsr_plan_model(&plan, c->shape, &b->o->model_opts, &o);
     if (status) return status;
     o.n_sessions = b->o->batch ? b->o->batch : plan.sessions_that_fit;

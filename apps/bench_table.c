@@ -157,11 +157,6 @@ static void show_line(bench *b, const line *l)
     cJSON_AddItemToArray(b->json, json);
 }
 
-static int64_t step_rows(const bench *b)
-{
-    return b->o->engine.max_rows ? b->o->engine.max_rows : STEP_ROWS;
-}
-
 /* Is a row asked for? --table takes "all" or numbers with commas. */
 static bool wanted(const bench *b, int number)
 {
@@ -523,8 +518,13 @@ static tsr_status row_pages(bench *b)
 
 /* ---------------------------------------------------------------- the rows ------------------------------ */
 
-static tsr_status open_part(bench *b, tsr_engine_opts o)
+/* An engine of these sizes, with what else was asked for. */
+static tsr_status open_part(bench *b, int64_t n_sessions, int64_t n_ctx)
 {
+    tsr_engine_opts o = b->o->engine;
+    o.n_sessions = n_sessions;
+    o.n_ctx = n_ctx;
+    if (!o.max_rows) o.max_rows = STEP_ROWS;
     tsr_engine_close(b->engine);
     b->engine = NULL;
     return tsr_engine_open(&b->engine, b->model, &o);
@@ -533,8 +533,11 @@ static tsr_status open_part(bench *b, tsr_engine_opts o)
 static tsr_status row_room(bench *b)
 {
     tsr_plan p;
-    tsr_engine_opts o = {.n_ctx = 8192};
-    tsr_status status = tsr_plan_model(&p, tsr_model_about(b->model)->path, &b->o->model_opts, &o);
+    tsr_model_opts opts = b->o->model_opts;
+    tsr_engine_opts o = b->o->engine;
+    opts.synthetic_dtype = 2;
+    o.n_ctx = 8192;
+    tsr_status status = tsr_plan_model(&p, tsr_model_about(b->model)->path, &opts, &o);
     if (!status)
         show_line(b, &(line){.number = 16,
                              .what = "sequences of 8192 at once",
@@ -546,8 +549,7 @@ static tsr_status row_room(bench *b)
 
 static tsr_status decode_rows(bench *b)
 {
-    tsr_engine_opts o = {.n_sessions = 256, .n_ctx = CONTEXT + 2 * STEPS};
-    tsr_status status = open_part(b, o);
+    tsr_status status = open_part(b, 256, CONTEXT + 2 * STEPS);
     if (!status && wanted(b, 1)) status = row_decode(b, 1, 1, true);
     if (!status && wanted(b, 3)) status = row_decode(b, 3, 64, true);
     if (!status && wanted(b, 4)) status = row_decode(b, 4, 256, true);
@@ -557,8 +559,7 @@ static tsr_status decode_rows(bench *b)
 
 static tsr_status prompt_rows(bench *b)
 {
-    tsr_engine_opts o = {.n_sessions = 2, .n_ctx = LONG_PROMPT + QUESTION, .max_rows = step_rows(b)};
-    tsr_status status = open_part(b, o);
+    tsr_status status = open_part(b, 2, LONG_PROMPT + QUESTION);
     if (!status && wanted(b, 6)) status = row_prefill(b, 0, 512, true);
     if (!status && wanted(b, 6)) status = row_prefill(b, 6, 3584, true);
     if (!status && wanted(b, 8)) status = row_prefill(b, 0, 8192, true);
@@ -572,15 +573,13 @@ static tsr_status prompt_rows(bench *b)
 
 static tsr_status page_rows(bench *b)
 {
-    tsr_engine_opts o = {.n_sessions = 128, .n_ctx = PAGE_CONTEXT, .max_rows = step_rows(b)};
-    tsr_status status = open_part(b, o);
+    tsr_status status = open_part(b, 128, PAGE_CONTEXT);
     return status ? status : row_pages(b);
 }
 
 static tsr_status bf16_rows(bench *b)
 {
-    tsr_engine_opts o = {.n_sessions = 1, .n_ctx = PAGE_CONTEXT, .max_rows = step_rows(b)};
-    tsr_status status = open_part(b, o);
+    tsr_status status = open_part(b, 1, PAGE_CONTEXT);
     if (!status && wanted(b, 2)) status = row_decode(b, 2, 1, false);
     if (!status && wanted(b, 7)) status = row_prefill(b, 7, 3584, false);
     return status;
@@ -588,7 +587,7 @@ static tsr_status bf16_rows(bench *b)
 
 static tsr_status vision_rows(bench *b)
 {
-    tsr_status status = open_part(b, (tsr_engine_opts){.n_ctx = CONTEXT});
+    tsr_status status = open_part(b, 1, CONTEXT);
     if (!status) status = row_vision(b, 0, PAGE_TILES, true);
     if (!status) status = row_vision(b, 110, 8 * PAGE_TILES, true);
     return status;
@@ -597,19 +596,21 @@ static tsr_status vision_rows(bench *b)
 /* Rows that one made-up model serves, in the order in which engines of other sizes open on it. */
 typedef struct group {
     const char *shape;
-    int dtype;
+    int dtype; /* synthetic_dtype */
+    const char *fp8_parts;
     struct part {
         int rows[8];
         tsr_status (*run)(bench *b);
-    } parts[4];
+    } parts[5]; /* the last is empty */
 } group;
 
 static const group groups[] = {
     {"8b-vlm",
      2,
+     NULL,
      {{{1, 3, 4, 5}, decode_rows}, {{6, 8, 9, 10, 11}, prompt_rows}, {{12}, page_rows}, {{16}, row_room}}},
-    {"8b", 0, {{{2, 7}, bf16_rows}}},
-    {"internvit-300m", 3, {{{10}, vision_rows}}},
+    {"8b", 0, NULL, {{{2, 7}, bf16_rows}}},
+    {"internvit-300m", 2, "vision,projector", {{{10}, vision_rows}}},
 };
 
 static int run_group(bench *b, const group *g)
@@ -619,6 +620,7 @@ static int run_group(bench *b, const group *g)
     if (!any) return EXIT_DONE;
     tsr_model_opts opts = b->o->model_opts;
     opts.synthetic_dtype = g->dtype;
+    if (g->fp8_parts) opts.fp8_parts = g->fp8_parts;
     double began = seconds_now();
     const char *shape = b->o->synthetic ? b->o->synthetic : g->shape;
     progress("making random weights");
