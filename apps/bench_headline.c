@@ -77,6 +77,11 @@ static tsr_status time_steps(bench *b, int64_t batch, double *step)
     return status;
 }
 
+static const char *weights_of(const bench *b)
+{
+    return b->o->model_opts.synthetic_dtype ? "FP8" : "BF16";
+}
+
 static cJSON *point(int64_t batch, double step, double rate)
 {
     cJSON *json = cJSON_CreateObject();
@@ -112,6 +117,7 @@ static void show_contender(bench *b, const contender *c, cJSON *points)
     cJSON_AddStringToObject(json, "headline", c->name);
     cJSON_AddStringToObject(json, "shape", c->shape);
     cJSON_AddStringToObject(json, "backend", tsr_model_about(b->model)->backend);
+    cJSON_AddStringToObject(json, "weights", weights_of(b));
     cJSON_AddStringToObject(json, "pattern", tsr_model_about(b->model)->pattern);
     cJSON_AddNumberToObject(json, "tokens_in", PROMPT);
     cJSON_AddNumberToObject(json, "tokens_out", ANSWER);
@@ -151,8 +157,7 @@ int run_headline(bench *b)
     contender both[] = {{.name = "hybrid", .shape = "8b"}, {.name = "Transformer", .shape = "t8b"}};
     if (!b->o->json)
         printf("%d tokens in, %d out, %s weights, largest batch that fits\n%-12s %6s %15s %14s %15s %18s\n",
-               PROMPT, ANSWER, b->o->model_opts.synthetic_dtype ? "FP8" : "BF16", "", "batch",
-               "each sequence", "read a prompt", "a step", "out");
+               PROMPT, ANSWER, weights_of(b), "", "batch", "each sequence", "read a prompt", "a step", "out");
     tsr_status status = run_contender(b, &both[0]);
     if (!status) status = run_contender(b, &both[1]);
     if (status) return report(status);
