@@ -17,7 +17,8 @@ enum {
     DEFAULT_TOKENS = 64,
     DEFAULT_ROWS = 512,
     DEFAULT_TILES = 4,
-    DEFAULT_CONTEXT = 512
+    DEFAULT_CONTEXT = 512,
+    WATCHED_STEPS = 8 /* with --ops; and as many to warm up */
 };
 
 static int ascending(const void *a, const void *b)
@@ -95,14 +96,13 @@ static tsr_status drill_some(bench *b, tsr_drill *drill, int64_t context, int64_
 /* A few steps more, watched. */
 static tsr_status show_decode(bench *b, int64_t context, const row *r)
 {
-    enum { STEPS = 8 };
     double ignored;
     tsr_drill *drill = NULL;
     tsr_status status = tsr_drill_open(&drill, b->engine, sequences(b), context);
     if (!status) status = drill_some(b, drill, context, 2, &ignored);
     if (!status) status = tsr_engine_profile(b->engine, 1);
-    if (!status) status = drill_some(b, drill, context, STEPS, &ignored);
-    if (!status) show_parts(b, r, STEPS);
+    if (!status) status = drill_some(b, drill, context, WATCHED_STEPS, &ignored);
+    if (!status) show_parts(b, r, WATCHED_STEPS);
     tsr_drill_close(drill);
     return status ? status : tsr_engine_profile(b->engine, 0);
 }
@@ -153,7 +153,7 @@ static tsr_status bench_decode(bench *b, int64_t context, row *out)
     tsr_status status = drilled ? tsr_drill_open(&drill, b->engine, sequences(b), context)
                                 : tsr_session_open(&session, b->engine);
     if (!status) /* warm: pages, caches, clocks */
-        status = drilled ? drill_some(b, drill, context, 8, &ignored)
+        status = drilled ? drill_some(b, drill, context, WATCHED_STEPS, &ignored)
                          : decode_some(b, session, context, 2, &ignored);
     *out = (row){
         .stage = "decode", .per_unit = (double)sequences(b), .unit = "tok", .ceiling_name = "streaming read"};
@@ -367,7 +367,7 @@ static int run_stages(bench *b, options *o)
     int64_t context = or_default(o->context, DEFAULT_CONTEXT), rows = or_default(o->prefill, DEFAULT_ROWS);
     int64_t longest = o->curve ? 32768 : context > rows ? context : rows;
     if (!o->engine.n_sessions) o->engine.n_sessions = o->batch;
-    if (!o->engine.n_ctx) o->engine.n_ctx = longest + or_default(o->decode, DEFAULT_TOKENS) + 2;
+    if (!o->engine.n_ctx) o->engine.n_ctx = longest + or_default(o->decode, DEFAULT_TOKENS) + WATCHED_STEPS;
     if (!o->engine.max_rows && rows > DEFAULT_ROWS) o->engine.max_rows = rows;
 
     int code = o->synthetic ? open_synthetic(b) : open_model(o, &b->model, NULL);
@@ -389,6 +389,14 @@ static int run_stages(bench *b, options *o)
 
 int run_bench(options *o)
 {
+    const char *backend = o->model_opts.backend;
+    if (o->table || o->headline) {
+        if (backend && strcmp(backend, "auto") != 0 && strcmp(backend, "cuda") != 0) {
+            complain("--table and --headline measure a GPU; --backend %s does not use one", backend);
+            return EXIT_USAGE;
+        }
+        o->model_opts.backend = "cuda";
+    }
     bench b = {.o = o, .scale = 1, .json = cJSON_CreateArray()};
     if (o->repeats > MAX_REPEATS) o->repeats = MAX_REPEATS;
     int code = o->headline ? run_headline(&b) : o->table ? run_table(&b) : run_stages(&b, o);
