@@ -19,6 +19,9 @@ for activations in on off; do
     run caption -m "$tmp/fp8" --fp8-activations $activations -n 8 "$picture"; gives 0
 done
 run caption -m $random --dtype fp8 --fp8-activations on -n 8 "$picture"; gives 0
+run caption -m $random --dtype fp8 --fp8-parts attention,vision,projector -n 8 "$picture"; gives 0
+run caption -m $random --dtype fp8 --fp8-parts everything -n 8 "$picture"; gives 1; one_message; warns "attention, lm_head, vision"
+run caption -m $random --fp8-parts vision -n 8 "$picture"; gives 1; one_message; warns "--dtype fp8"
 
 # Everything in FP8, many files; the same in a folder that is there and empty.
 mkdir "$tmp/all"
@@ -26,7 +29,11 @@ run quantize -m $words -o "$tmp/all" --calib "$calib" --lm-head --vision --proje
 warns "3 calibration sequences; 128 or more are better"
 [ -e "$tmp/all/model.safetensors.index.json" ] || complain "no index"
 run caption -m "$tmp/all" -n 8 "$picture"; gives 0
-run quantize -m $words -o "$tmp/few" --calib "$calib/a.txt" --attention off; gives 0
+run quantize -m $words -o "$tmp/few" --calib "$calib/a.txt" --attention off --kv fp8; gives 0
+jq -e '.quantization.kv_cache_quant_algo == "FP8"' "$tmp/few/hf_quant_config.json" >/dev/null &&
+    jq -e '.quantization_config.kv_cache_scheme.num_bits == 8' "$tmp/few/config.json" >/dev/null || complain "KV is not said to be in FP8"
+run caption -m "$tmp/few" --kv fp8 -n 8 "$picture"; gives 0
+run caption -m $words --kv fp8 -n 8 "$picture"; gives 1; one_message; warns "quantize --kv fp8"
 jq -e '.quantization_config.ignore | any(endswith("q_proj"))' "$tmp/few/config.json" >/dev/null ||
     complain "attention is not left alone"
 
@@ -38,6 +45,7 @@ run quantize -m $random -o "$tmp/new" --calib "$tmp/none"; gives 1; one_message;
 run quantize -m $random -o "$tmp/none/new"; gives 1; one_message; warns "No such file"
 run quantize -m $random; gives 2; one_message; warns "-o DIR"
 run quantize -m $random -o "$tmp/new" --attention maybe; gives 2; one_message; warns "on or off"
+run quantize -m $random -o "$tmp/new" --kv int8; gives 2; one_message; warns "fp8 or bf16"
 run quantize -m $random -o "$tmp/new" photo.png; gives 2; one_message; warns "--calib"
 
 # A disk that is full, at two places.
