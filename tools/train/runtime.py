@@ -14,7 +14,7 @@ class ModelOpts(C.Structure):
 
 
 class EngineOpts(C.Structure):
-    _fields_ = [(n, L) for n in ("n_ctx", "n_sessions", "max_rows", "max_images", "memory_bytes")] + [("unfused", I), ("timed", I), ("kv", S)]
+    _fields_ = [(n, L) for n in ("n_ctx", "n_sessions", "max_rows", "max_images", "memory_bytes")] + [("unfused", I), ("kv", S), ("state", S), ("no_spare", I)]
 
 
 class ImageInfo(C.Structure):
