@@ -310,15 +310,24 @@ static void no_experts(void *user, const tsr_weight *up, const tsr_weight *down,
     (void)user, (void)up, (void)down, (void)t, (void)ids;
 }
 
+/* A few ids, behind a picture of one tile for models with eyes. */
 static void run_ids(tsr_engine *e, const tsr_watch *watch)
 {
     static const int32_t ids[] = {5, 90, 17, 33, 41, 12, 77, 60, 3, 28, 54, 99};
     tsr_session *s = NULL;
+    tsr_image *image = NULL;
     assert_int_equal(tsr_session_open(&s, e), TSR_OK);
-    assert_int_equal(tsr_session_add_ids(s, ids, sizeof ids / sizeof *ids, NULL, 0), TSR_OK);
     e->queue->watch = watch;
+    if (e->model->has_vision) {
+        assert_int_equal(tsr_image_open(&image, e->model, PICTURE, &(tsr_image_opts){.max_tiles = 1}),
+                         TSR_OK);
+        assert_int_equal(tsr_session_say(s, TSR_USER, &(tsr_part){.image = image}, 1), TSR_OK);
+    }
     assert_int_equal(tsr_session_read(s, NULL, NULL), TSR_OK);
+    assert_int_equal(tsr_session_add_ids(s, ids, sizeof ids / sizeof *ids, NULL, 0), TSR_OK);
+    if (!image) assert_int_equal(tsr_session_read(s, NULL, NULL), TSR_OK);
     e->queue->watch = NULL;
+    tsr_image_close(image);
     tsr_session_close(s);
 }
 
@@ -341,12 +350,12 @@ static void run_both(const char *wide, const char *fp8, const tsr_model_opts *fp
     }
 }
 
-static void compare(comparison *c, const char *fp8, const tsr_model_opts *o)
+static void compare(comparison *c, const char *wide, const char *fp8, const tsr_model_opts *o, int n)
 {
     assert_int_equal(tsr_queue_open(&c->q, &tsr_ref_ops, NULL, TSR_F32, 1 << 20), TSR_OK);
-    run_both(MODELS "text-runs", fp8, o, &(tsr_watch){keep_weight, no_experts, c, NULL},
+    run_both(wide, fp8, o, &(tsr_watch){keep_weight, no_experts, c, NULL},
              &(tsr_watch){compare_linear, no_experts, c, NULL});
-    assert_int_equal(c->n_compared, 24); /* two in each of 12 layers: q, k and v are one */
+    assert_int_equal(c->n_compared, n);
     tsr_queue_close(c->q);
 }
 
@@ -361,10 +370,31 @@ static void accuracy(void **state)
     snprintf(out, sizeof out, "%s", at("out"));
     quantise(MODELS "text-runs", &(tsr_quantize_opts){.calibration = calib}, NULL);
     tsr_model_opts of_files = {.backend = "ref", .fp8_activations = "on"};
-    compare(&(comparison){.input = TSR_INPUT_STATIC}, out, &of_files);
+    compare(&(comparison){.input = TSR_INPUT_STATIC}, MODELS "text-runs", out, &of_files,
+            24); /* two in each of 12 layers: q, k and v are one */
 
     tsr_model_opts at_load = {.backend = "ref", .dtype = "fp8", .fp8_activations = "on"};
-    compare(&(comparison){.input = TSR_INPUT_DYNAMIC}, MODELS "text-runs", &at_load);
+    compare(&(comparison){.input = TSR_INPUT_DYNAMIC}, MODELS "text-runs", MODELS "text-runs", &at_load, 24);
+}
+
+/* The same with encoder, projector and head, behind a picture. */
+static void accuracy_of_eyes(void **state)
+{
+    (void)state;
+    char calib[512], link[600], out[512];
+    read_case("chat-b");
+    write_ids();
+    snprintf(calib, sizeof calib, "%s", at("calib"));
+    snprintf(link, sizeof link, "%s/picture.png", calib);
+    assert_int_equal(symlink(PICTURE, link), 0);
+    snprintf(out, sizeof out, "%s", at("out"));
+    tsr_quantize_opts all = {.calibration = calib, .lm_head = 1, .vision = 1, .projector = 1};
+    quantise(MODELS "chat-b", &all, NULL);
+    tsr_model_opts of_files = {.backend = "ref", .fp8_activations = "on"};
+    compare(&(comparison){.input = TSR_INPUT_STATIC}, MODELS "chat-b", out, &of_files, 29);
+
+    tsr_model_opts at_load = {.backend = "ref", .dtype = "fp8", .fp8_parts = "all", .fp8_activations = "on"};
+    compare(&(comparison){.input = TSR_INPUT_DYNAMIC}, MODELS "chat-b", MODELS "chat-b", &at_load, 29);
 }
 
 /* ---------------------------------------------------------------- FP8 at load ----------------------------- */
@@ -535,6 +565,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(whole_model, setup, teardown),
         cmocka_unit_test_setup_teardown(placeholder, setup, teardown),
         cmocka_unit_test_setup_teardown(accuracy, setup, teardown),
+        cmocka_unit_test_setup_teardown(accuracy_of_eyes, setup, teardown),
         cmocka_unit_test_setup_teardown(at_load, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(cancelled, setup, teardown),
