@@ -111,7 +111,7 @@ refused() { # WHAT COMMAND...
 refusals() {
     local tessera=$build/apps/tessera picture=tests/vectors/models/chat-a/expect/png.png
     refused "GPU" env CUDA_VISIBLE_DEVICES= "$tessera" caption -q --backend cuda -m tests/placeholder "$picture" &&
-        refused "GiB" "$tessera" caption -q --backend cuda -m tests/placeholder -c 2000000000 "$picture"
+        refused "GiB" "$tessera" caption -q --backend cuda -c 16000000 --kv f32 "$picture"
 }
 if wanted faults; then
     stage faults faults
