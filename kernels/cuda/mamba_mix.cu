@@ -8,6 +8,7 @@
  */
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/mamba.cuh"
+#include "kernels/cuda/scan.cuh"
 
 namespace
 {
@@ -170,19 +171,27 @@ void mix_step(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr_mamb
     });
 }
 
-/* The workspace: measured and carved by the same walk. */
+/* The workspace: measured and carved by the same walk. Where activations are bf16, rows that are not decode rows pass
+ * through bf16 on their way to and from the scan, if that has tensor cores for the layer. */
 struct mix_scratch {
-    tsr_view h, xbc; /* of all rows; xbc only if some are not decode rows */
+    bool tensor;
+    tsr_view h;      /* f32: of the decode rows where y's form wants whole rows; else of all rows */
+    tsr_view y, xbc; /* of all rows, if some are not decode rows; y is h unless it is bf16 */
     void *scan;
 };
 
-mix_scratch carve(tsr_arena *a, const tsr_mixer *m, const tsr_step *step)
+mix_scratch carve(const tsr_queue *q, tsr_arena *a, const tsr_mixer *m, const tsr_step *step)
 {
     mix_scratch w = {};
     bool prefill = step->n_seqs > step->n_decode;
-    w.h = tsr_arena_view(a, TSR_F32, TSR_SCALE_NONE, step->n_rows, tsr_mixer_d(m));
-    w.xbc = tsr_arena_view(a, TSR_F32, TSR_SCALE_NONE, prefill ? step->n_rows : 0, tsr_mixer_d_conv(m));
-    w.scan = tsr_arena_take(a, prefill ? cuda_scan_prefill_work(m, step) : 0);
+    w.tensor = prefill && q->type == TSR_BF16 && scan_tensor_takes(q, m);
+    tsr_dtype type = w.tensor ? TSR_BF16 : TSR_F32;
+    w.h =
+        tsr_arena_view(a, TSR_F32, TSR_SCALE_NONE, w.tensor ? step->n_decode : step->n_rows, tsr_mixer_d(m));
+    w.y = w.tensor ? tsr_arena_view(a, type, TSR_SCALE_NONE, step->n_rows, tsr_mixer_d(m)) : w.h;
+    w.xbc = tsr_arena_view(a, type, TSR_SCALE_NONE, prefill ? step->n_rows : 0, tsr_mixer_d_conv(m));
+    if (prefill)
+        w.scan = tsr_arena_take(a, w.tensor ? scan_tensor_work(m, step) : cuda_scan_prefill_work(m, step));
     return w;
 }
 
@@ -190,9 +199,9 @@ mix_scratch carve(tsr_arena *a, const tsr_mixer *m, const tsr_step *step)
 
 size_t tsr_cuda_mamba_mix_work(const tsr_queue *q, tsr_view y, const tsr_mixer *m, const tsr_step *step)
 {
-    (void)q, (void)y;
+    (void)y;
     tsr_arena measure = {};
-    carve(&measure, m, step);
+    carve(q, &measure, m, step);
     return measure.used;
 }
 
@@ -202,7 +211,7 @@ void tsr_cuda_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m
     int64_t d = tsr_mixer_d(m), d_conv = tsr_mixer_d_conv(m), n_decode = step->n_decode;
     tsr_arena arena = {};
     arena.base = (unsigned char *)q->work, arena.capacity = (size_t)-1;
-    mix_scratch w = carve(&arena, m, step);
+    mix_scratch w = carve(q, &arena, m, step);
 
     if (by_group(y, m)) {
         mix_step(q, y, p, m, s, step);
@@ -213,7 +222,11 @@ void tsr_cuda_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m
     int64_t rest = step->n_rows - n_decode;
     if (step->n_seqs == n_decode) return;
     cuda_conv_prefill(q, w.xbc, tsr_cols(p, d, d_conv), m, s.conv, step);
-    cuda_scan_prefill(q, w.scan, w.h, w.xbc, tsr_cols(p, d + d_conv, m->n_heads), m, s.ssm, step);
-    tsr_cuda_gated_norm(q, tsr_rows(y, n_decode, rest), tsr_rows(w.h, n_decode, rest),
+    tsr_view dt = tsr_cols(p, d + d_conv, m->n_heads);
+    if (w.tensor)
+        scan_tensor(q, w.scan, w.y, w.xbc, dt, m, s.ssm, step);
+    else
+        cuda_scan_prefill(q, w.scan, w.y, w.xbc, dt, m, s.ssm, step);
+    tsr_cuda_gated_norm(q, tsr_rows(y, n_decode, rest), tsr_rows(w.y, n_decode, rest),
                         tsr_rows(tsr_cols(p, 0, d), n_decode, rest), m);
 }

@@ -33,6 +33,24 @@ CUDA_INLINE void cuda_mma_bf16(float *d, const uint32_t *a, const uint32_t *b)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/* Four matrices of 8 by 8 from shared memory: lane l gives the address of 8 values, row l % 8 of matrix l / 8, and
+ * gets columns 2t and 2t + 1 of row g of each. */
+CUDA_INLINE void cuda_load_matrices(uint32_t *to, const void *row)
+{
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at));
+}
+
+/* a b + c of two bf16 each, rounded once */
+CUDA_INLINE uint32_t cuda_fma_bf16x2(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint32_t d;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
+
 /* Two b fragments from a matrix that lies [k][n] in shared memory: lane l gives the address of 8 values, row
  * l % 16 of k, columns 0 .. 7 (lanes below 16) or 8 .. 15. to[0], to[1] serve the first 8 columns. */
 CUDA_INLINE void cuda_load_transposed(uint32_t *to, const void *row)
@@ -86,6 +104,22 @@ CUDA_INLINE void cuda_mma_bf16(float *d, const uint32_t *a, const uint32_t *b)
                     d[2 * m + n] +=
                         cuda_half_of(row[m + i / 2 * 2], i % 2) * cuda_half_of(col[n][i / 2], i % 2);
     }
+}
+
+CUDA_INLINE void cuda_load_matrices(uint32_t *to, const void *row)
+{
+    int lane = threadIdx.x % cuda_warp;
+    for (int i = 0; i < 4; i++) {
+        uint64_t from = __shfl_sync(cuda_all_lanes, (unsigned long long)(uintptr_t)row, 8 * i + lane / 4);
+        memcpy(to + i, (const uint16_t *)(uintptr_t)from + 2 * (lane % 4), 4);
+    }
+}
+
+CUDA_INLINE uint32_t cuda_fma_bf16x2(uint32_t a, uint32_t b, uint32_t c)
+{
+    float low = cuda_half_of(a, 0) * cuda_half_of(b, 0) + cuda_half_of(c, 0); /* products are exact */
+    float high = cuda_half_of(a, 1) * cuda_half_of(b, 1) + cuda_half_of(c, 1);
+    return cuda_to_bf16x2(low, high);
 }
 
 CUDA_INLINE void cuda_load_transposed(uint32_t *to, const void *row)

@@ -15,25 +15,21 @@
  * Pieces are cut by position, so that a row's result does not depend on where its prompt was cut into steps at such
  * places. Source: arXiv:2405.21060, section 6.
  */
-#include "kernels/cuda/mamba.cuh"
+#include "kernels/cuda/scan.cuh"
 
 namespace
 {
 
 constexpr int threads = 256, piece_rows = cuda_max_piece;
 
-struct scan_args {
-    tsr_view y, xbc, dt;
-    mixer_shape m;
-    tsr_slots ssm;
-    tsr_step step;
+struct plain_args : scan_args {
     float *products; /* [place][group][j][i], transposed */
     float *dts;      /* [place][head][row]; 0 behind the last row */
     float2 *sums;    /* [place][head][row], of dt a: rounded, and the rest; the last one is repeated */
     float *states;   /* [place][head][head_dim][d_state] */
 };
 
-CUDA_INLINE const float *xbc_row(const scan_args &a, int64_t row)
+CUDA_INLINE const float *xbc_row(const plain_args &a, int64_t row)
 {
     return (const float *)a.xbc.data + row * a.xbc.stride;
 }
@@ -42,9 +38,10 @@ CUDA_INLINE const float *xbc_row(const scan_args &a, int64_t row)
 
 /* Grid: heads, decode sequences. */
 template <int lanes, int vectors>
-__global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
+__global__ void __launch_bounds__(threads) scan_step_kernel(plain_args a)
 {
     __shared__ head_step of_head;
+    cuda_wait_before();
     int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups);
     int64_t i = blockIdx.y;
     state_rows h = cuda_state_rows(a.ssm, a.step, i, (int64_t)head * a.m.head_dim * a.m.d_state);
@@ -58,54 +55,15 @@ __global__ void __launch_bounds__(threads) scan_step_kernel(scan_args a)
                     &of_head, a.m.head_dim, a.m.head_dim, a.m.d_state);
 }
 
-/* ---------------------------------------------------------------- pieces -------------------------------- */
-
-struct piece {
-    int64_t row;   /* its first, of the step */
-    int n;         /* 0: the sequence has no such piece */
-    int64_t place; /* in the workspace */
-};
-
-/* Number of the piece that holds a position, counted from position 0. */
-CUDA_INLINE int64_t piece_at(const mixer_shape &m, int64_t pos)
-{
-    return pos / m.chunk * m.pieces + pos % m.chunk / m.piece;
-}
-
-/* Pieces of sequence i in this step. */
-CUDA_INLINE int64_t n_pieces(const scan_args &a, int64_t i)
-{
-    int64_t pos = a.step.pos[i], rows = a.step.spans.start[i + 1] - a.step.spans.start[i];
-    return rows == 0 ? 0 : piece_at(a.m, pos + rows - 1) - piece_at(a.m, pos) + 1;
-}
-
-/* Where the first piece of sequence i lies: rows touch at most rows / chunk + 2 chunks. */
-CUDA_INLINE int64_t first_place(const scan_args &a, int64_t i)
-{
-    int64_t before = a.step.spans.start[i] - a.step.spans.start[a.step.n_decode];
-    return (before / a.m.chunk + 2 * (i - a.step.n_decode)) * a.m.pieces;
-}
-
-CUDA_INLINE piece piece_of(const scan_args &a, int64_t i, int64_t k)
-{
-    int64_t pos = a.step.pos[i], start = a.step.spans.start[i], rows = a.step.spans.start[i + 1] - start;
-    if (k >= n_pieces(a, i)) return piece{0, 0, 0};
-    int64_t number = piece_at(a.m, pos) + k, chunk = number / a.m.pieces * a.m.chunk;
-    int64_t begin = chunk + number % a.m.pieces * a.m.piece, end = begin + a.m.piece;
-    if (end > chunk + a.m.chunk) end = chunk + a.m.chunk;
-    if (begin < pos) begin = pos;
-    if (end > pos + rows) end = pos + rows;
-    return piece{start + begin - pos, (int)(end - begin), first_place(a, i) + k};
-}
-
 /* ---------------------------------------------------------------- prepare ------------------------------- */
 
 constexpr int prepare_rows = 16, prepare_parts = piece_rows / prepare_rows;
 
 /* Grid: pieces, 32 heads each, sequences. A thread has 16 rows of one head. */
-__global__ void prepare_kernel(scan_args a)
+__global__ void prepare_kernel(plain_args a)
 {
     __shared__ double totals[prepare_parts][cuda_warp];
+    cuda_wait_before();
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     if (at.n == 0) return;
     int head = blockIdx.y * cuda_warp + threadIdx.x, part = threadIdx.y;
@@ -124,14 +82,21 @@ __global__ void prepare_kernel(scan_args a)
     if (head >= a.m.n_heads) return;
     double before = 0;
     for (int k = 0; k < part; k++) before += totals[k][threadIdx.x];
-    int64_t to = (at.place * a.m.n_heads + head) * piece_rows + part * prepare_rows;
+    int64_t to = ((int64_t)at.place * a.m.n_heads + head) * piece_rows + part * prepare_rows;
     double rate = a.m.a[head];
 #pragma unroll
-    for (int k = 0; k < prepare_rows; k++) {
-        before += dts[k];
-        a.dts[to + k] = dts[k];
-        double s = before * rate;
-        a.sums[to + k] = make_float2((float)s, (float)(s - (double)(float)s));
+    for (int k = 0; k < prepare_rows; k += 4) {
+        double s[4];
+        for (int e = 0; e < 4; e++) {
+            before += dts[k + e];
+            s[e] = before * rate;
+        }
+        *(float4 *)(a.dts + to + k) = make_float4(dts[k], dts[k + 1], dts[k + 2], dts[k + 3]);
+        for (int e = 0; e < 4; e += 2) {
+            float s0 = (float)s[e], s1 = (float)s[e + 1];
+            *(float4 *)(a.sums + to + k + e) =
+                make_float4(s0, (float)(s[e] - (double)s0), s1, (float)(s[e + 1] - (double)s1));
+        }
     }
 }
 
@@ -207,9 +172,10 @@ CUDA_INLINE void add_product(tile &t, tile_memory &s, int depth, A a, B b)
 /* ---------------------------------------------------------------- products, states ---------------------- */
 
 /* Grid: pieces, groups times halves of a piece's j, sequences. */
-__global__ void __launch_bounds__(threads, 2) products_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) products_kernel(plain_args a)
 {
     __shared__ tile_memory s;
+    cuda_wait_before();
     constexpr int halves = piece_rows / tile_p;
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     int group = blockIdx.y / halves, first = blockIdx.y % halves * tile_p;
@@ -220,7 +186,7 @@ __global__ void __launch_bounds__(threads, 2) products_kernel(scan_args a)
     add_product<true, true>(
         t, s, a.m.d_state, [&](int k, int i) { return i < at.n ? rows[i * stride + c + k] : 0; },
         [&](int k, int j) { return first + j < at.n ? rows[(first + j) * stride + b + k] : 0; });
-    float *to = a.products + (at.place * a.m.n_groups + group) * piece_rows * piece_rows;
+    float *to = a.products + ((int64_t)at.place * a.m.n_groups + group) * piece_rows * piece_rows;
 #pragma unroll
     for (int j = 0; j < 4; j++)
 #pragma unroll
@@ -242,14 +208,15 @@ CUDA_INLINE head_tile head_tile_of(const mixer_shape &m, int block, int n_tiles)
 }
 
 /* Grid: pieces, heads times tiles of p and of n, sequences. */
-__global__ void __launch_bounds__(threads, 2) states_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) states_kernel(plain_args a)
 {
     __shared__ tile_memory s;
     __shared__ float weight[piece_rows];
+    cuda_wait_before();
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     if (at.n == 0) return;
     head_tile h = head_tile_of(a.m, blockIdx.y, (a.m.d_state + tile_i - 1) / tile_i);
-    int64_t per_head = (at.place * a.m.n_heads + h.head) * piece_rows;
+    int64_t per_head = ((int64_t)at.place * a.m.n_heads + h.head) * piece_rows;
     for (int j = threadIdx.x; j < at.n; j += threads)
         weight[j] = expf(between(a.sums[per_head + at.n - 1], a.sums[per_head + j])) * a.dts[per_head + j];
     __syncthreads();
@@ -260,7 +227,7 @@ __global__ void __launch_bounds__(threads, 2) states_kernel(scan_args a)
     add_product<false, false>(
         t, s, at.n, [&](int j, int n) { return h.n + n < a.m.d_state ? rows[j * stride + b + n] : 0; },
         [&](int j, int p) { return h.p + p < a.m.head_dim ? rows[j * stride + x + p] * weight[j] : 0; });
-    float *to = a.states + (at.place * a.m.n_heads + h.head) * a.m.head_dim * a.m.d_state;
+    float *to = a.states + ((int64_t)at.place * a.m.n_heads + h.head) * a.m.head_dim * a.m.d_state;
     bool whole = a.m.d_state % 4 == 0;
 #pragma unroll
     for (int p = 0; p < 4; p++)
@@ -275,8 +242,9 @@ __global__ void __launch_bounds__(threads, 2) states_kernel(scan_args a)
 /* ---------------------------------------------------------------- carry --------------------------------- */
 
 /* Grid: a head's state, heads, sequences. A thread carries four elements along its sequence. */
-__global__ void carry_kernel(scan_args a)
+__global__ void carry_kernel(plain_args a)
 {
+    cuda_wait_before();
     int64_t i = a.step.n_decode + blockIdx.z, count = n_pieces(a, i);
     int size = a.m.head_dim * a.m.d_state, at = 4 * (blockIdx.x * blockDim.x + threadIdx.x),
         head = blockIdx.y;
@@ -308,15 +276,16 @@ __global__ void carry_kernel(scan_args a)
 /* ---------------------------------------------------------------- outputs ------------------------------- */
 
 /* Grid: pieces, heads times tiles of p, sequences. */
-__global__ void __launch_bounds__(threads, 2) outputs_kernel(scan_args a)
+__global__ void __launch_bounds__(threads, 2) outputs_kernel(plain_args a)
 {
     __shared__ tile_memory s;
     __shared__ float dt[piece_rows];
     __shared__ float2 sum[piece_rows];
+    cuda_wait_before();
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
     if (at.n == 0) return;
     head_tile h = head_tile_of(a.m, blockIdx.y, 1);
-    int64_t per_head = (at.place * a.m.n_heads + h.head) * piece_rows;
+    int64_t per_head = ((int64_t)at.place * a.m.n_heads + h.head) * piece_rows;
     for (int j = threadIdx.x; j < piece_rows; j += threads) {
         dt[j] = a.dts[per_head + j];
         sum[j] = a.sums[per_head + j];
@@ -326,7 +295,8 @@ __global__ void __launch_bounds__(threads, 2) outputs_kernel(scan_args a)
     int c = a.m.d + (a.m.n_groups + h.group) * a.m.d_state, x = h.head * a.m.head_dim + h.p;
     int stride = (int)a.xbc.stride;
     const float *rows = xbc_row(a, at.row);
-    const float *state = a.states + ((at.place * a.m.n_heads + h.head) * a.m.head_dim + h.p) * a.m.d_state;
+    const float *state =
+        a.states + (((int64_t)at.place * a.m.n_heads + h.head) * a.m.head_dim + h.p) * a.m.d_state;
     tile t = {};
     add_product<true, true>(
         t, s, a.m.d_state, [&](int n, int i) { return i < at.n ? rows[i * stride + c + n] : 0; },
@@ -337,7 +307,8 @@ __global__ void __launch_bounds__(threads, 2) outputs_kernel(scan_args a)
 #pragma unroll
         for (int p = 0; p < 4; p++) t.sum[i][p] *= rise;
     }
-    const float *products = a.products + (at.place * a.m.n_groups + h.group) * piece_rows * piece_rows;
+    const float *products =
+        a.products + ((int64_t)at.place * a.m.n_groups + h.group) * piece_rows * piece_rows;
     add_product<false, false>(
         t, s, at.n,
         [&](int j, int i) {
@@ -363,27 +334,20 @@ __global__ void __launch_bounds__(threads, 2) outputs_kernel(scan_args a)
 
 /* ---------------------------------------------------------------- launchers ----------------------------- */
 
-scan_args args_of(tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
-                  const tsr_step *step)
+plain_args args_of(tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
+                   const tsr_step *step)
 {
-    scan_args a = {};
+    plain_args a = {};
     a.y = y, a.xbc = xbc, a.dt = dt, a.m = cuda_mixer_shape(m), a.ssm = ssm, a.step = *step;
     return a;
 }
 
-/* Pieces that the rows behind the decode rows may need, over all sequences. */
-size_t places(const tsr_mixer *m, const tsr_step *step)
-{
-    int64_t chunks = cuda_prefill_rows(step) / m->chunk + 2 * (step->n_seqs - step->n_decode);
-    return tsr_mul((size_t)chunks, (size_t)cuda_mixer_shape(m).pieces);
-}
-
-void scan_decode(tsr_queue *q, const scan_args &a)
+void scan_decode(tsr_queue *q, const plain_args &a)
 {
     cuda_by_state(q, "scan", a.m.d_state, [&](auto width) {
         using w = decltype(width);
-        cuda_launch(q, "scan", scan_step_kernel<w::lanes, w::vectors>,
-                    cuda_grid(a.m.n_heads, a.step.n_decode), threads, 0, a);
+        cuda_launch_early(q, "scan", scan_step_kernel<w::lanes, w::vectors>,
+                          cuda_grid(a.m.n_heads, a.step.n_decode), threads, 0, a);
     });
 }
 
@@ -391,10 +355,10 @@ void scan_decode(tsr_queue *q, const scan_args &a)
 
 size_t cuda_scan_prefill_work(const tsr_mixer *m, const tsr_step *step)
 {
-    size_t state = tsr_mul((size_t)tsr_mixer_d(m), (size_t)m->d_state);
+    size_t state = tsr_mul((size_t)tsr_mixer_d(m), (size_t)m->d_state), places = scan_places(m, step);
     size_t each = tsr_add(tsr_mul((size_t)m->n_groups, piece_rows * piece_rows),
                           tsr_add(tsr_mul((size_t)m->n_heads, 3 * piece_rows), state));
-    return tsr_mul(places(m, step), tsr_mul(each, sizeof(float)));
+    return tsr_mul(places, tsr_mul(each, sizeof(float)));
 }
 
 void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m,
@@ -402,24 +366,26 @@ void cuda_scan_prefill(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_v
 {
     int64_t n_seqs = step->n_seqs - step->n_decode;
     if (n_seqs == 0) return;
-    scan_args a = args_of(y, xbc, dt, m, ssm, step);
-    int64_t n_places = (int64_t)places(m, step), longest = (step->max_new / m->chunk + 2) * a.m.pieces;
+    plain_args a = args_of(y, xbc, dt, m, ssm, step);
+    int64_t n_places = (int64_t)scan_places(m, step), longest = scan_longest(m, step);
     a.products = (float *)work;
     a.dts = a.products + n_places * m->n_groups * piece_rows * piece_rows;
     a.sums = (float2 *)(a.dts + n_places * m->n_heads * piece_rows);
     a.states = (float *)(a.sums + n_places * m->n_heads * piece_rows);
 
     int64_t p_tiles = cuda_blocks(m->head_dim, tile_p), n_tiles = cuda_blocks(m->d_state, tile_i);
-    cuda_launch(q, "scan", prepare_kernel, cuda_grid(longest, cuda_blocks(m->n_heads, cuda_warp), n_seqs),
-                dim3(cuda_warp, prepare_parts), 0, a);
-    cuda_launch(q, "scan", products_kernel, cuda_grid(longest, m->n_groups * (piece_rows / tile_p), n_seqs),
-                threads, 0, a);
-    cuda_launch(q, "scan", states_kernel, cuda_grid(longest, m->n_heads * p_tiles * n_tiles, n_seqs), threads,
-                0, a);
-    cuda_launch(q, "scan", carry_kernel,
-                cuda_grid(cuda_blocks(m->head_dim * m->d_state, 4 * threads), m->n_heads, n_seqs), threads, 0,
-                a);
-    cuda_launch(q, "scan", outputs_kernel, cuda_grid(longest, m->n_heads * p_tiles, n_seqs), threads, 0, a);
+    cuda_launch_early(q, "scan", prepare_kernel,
+                      cuda_grid(longest, cuda_blocks(m->n_heads, cuda_warp), n_seqs),
+                      dim3(cuda_warp, prepare_parts), 0, a);
+    cuda_launch_early(q, "scan", products_kernel,
+                      cuda_grid(longest, m->n_groups * (piece_rows / tile_p), n_seqs), threads, 0, a);
+    cuda_launch_early(q, "scan", states_kernel, cuda_grid(longest, m->n_heads * p_tiles * n_tiles, n_seqs),
+                      threads, 0, a);
+    cuda_launch_early(q, "scan", carry_kernel,
+                      cuda_grid(cuda_blocks(m->head_dim * m->d_state, 4 * threads), m->n_heads, n_seqs),
+                      threads, 0, a);
+    cuda_launch_early(q, "scan", outputs_kernel, cuda_grid(longest, m->n_heads * p_tiles, n_seqs), threads, 0,
+                      a);
 }
 
 size_t tsr_cuda_scan_work(const tsr_queue *q, const tsr_mixer *m, const tsr_step *step)

@@ -171,6 +171,10 @@ static inline float __fdiv_rn(float a, float b)
 {
     return a / b;
 }
+static inline float __fdividef(float a, float b)
+{
+    return a / b;
+}
 #define __expf expf /* the C library has a function of that name */
 static inline float rsqrtf(float value)
 {
