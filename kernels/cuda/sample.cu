@@ -17,7 +17,7 @@ namespace
 {
 
 constexpr int slice = 512;                            /* ids of a warp */
-constexpr int slice_threads = 128, slice_blocks = 12; /* of the first kernel, on one multiprocessor */
+constexpr int slice_threads = 128, slice_blocks = 8; /* of the first kernel, on one multiprocessor */
 constexpr int row_threads = 512, row_warps = row_threads / cuda_warp;
 constexpr int bins = 256;
 
@@ -74,14 +74,13 @@ CUDA_INLINE int32_t read_by(const tsr_step &step, int64_t i)
 
 CUDA_INLINE logit_row row_of(const sample_args &a, int64_t l)
 {
-    int64_t seq = a.step.logit_seq[l];
-    int32_t slot = a.step.slot[seq];
+    int64_t seq = a.decodes ? l : a.step.logit_seq[l];
     logit_row r = {(const float *)cuda_row(a.logits, l), a.step.allow, nullptr,
                    a.step.sampling[seq].repeat_penalty,  -1,           a.logits.cols};
-    if (slot >= 0 && r.penalty != 1) {
-        r.seen = a.step.seen + slot * a.step.seen_words;
-        if (a.decodes) r.reads = read_by(a.step, seq);
-    }
+    int32_t slot = r.penalty == 1 ? -1 : a.step.slot[seq];
+    if (slot < 0) return r;
+    r.seen = a.step.seen + slot * a.step.seen_words;
+    if (a.decodes) r.reads = read_by(a.step, seq);
     return r;
 }
 
@@ -128,45 +127,60 @@ CUDA_INLINE float share(float value, float max, float temp)
 }
 
 /* Logits first .. first + 3 of a row as it lies; NaN behind its end, which is out. */
-CUDA_INLINE float4 raw4(const logit_row &r, int64_t first)
+CUDA_INLINE void raw4(float *to, const float *row, int64_t first, int64_t n)
 {
-    const float *at = r.logits + first;
-    if (first + 4 <= r.n && cuda_aligned(at, 16)) return *(const float4 *)at;
-    return make_float4(first < r.n ? at[0] : NAN, first + 1 < r.n ? at[1] : NAN,
-                       first + 2 < r.n ? at[2] : NAN, first + 3 < r.n ? at[3] : NAN);
+    if (first + 4 <= n && cuda_aligned(row, 16)) {
+        float4 four = *(const float4 *)(row + first);
+        to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < 4; k++) to[k] = first + k < n ? row[first + k] : NAN;
 }
 
-/* A warp per slice, until there are none. */
-__global__ void __launch_bounds__(slice_threads) slice_kernel(sample_args a)
+/* A warp per slice, until there are none. Few instructions for each logit: a full batch is bound by them. */
+__global__ void __launch_bounds__(slice_threads, slice_blocks) slice_kernel(sample_args a)
 {
-    constexpr int loads = slice / (4 * cuda_warp);
+    constexpr int loads = slice / (4 * cuda_warp), each = 4 * loads;
     int lane = threadIdx.x % cuda_warp;
     int64_t n = a.step.n_logits * a.n_slices, all_warps = (int64_t)gridDim.x * (slice_threads / cuda_warp);
     cuda_release_next();
     cuda_wait_before();
     for (int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp; s < n; s += all_warps) {
-        logit_row r = row_of(a, s / a.n_slices);
-        int64_t first = s % a.n_slices * slice + 4 * lane;
-        float4 raw[loads];
+        int64_t l = s / a.n_slices, first = s % a.n_slices * slice + 4 * lane;
+        float values[each];
 #pragma unroll
-        for (int k = 0; k < loads; k++) raw[k] = raw4(r, first + k * 4 * cuda_warp);
-        float values[4 * loads];
-        candidate best = {-INFINITY, INT32_MAX};
+        for (int k = 0; k < loads; k++)
+            raw4(values + 4 * k, (const float *)cuda_row(a.logits, l), first + k * 4 * cuda_warp,
+                 a.logits.cols);
+        logit_row r = row_of(a, l);
+        if (r.allow || r.seen) {
 #pragma unroll
-        for (int k = 0; k < 4 * loads; k++) {
-            const float4 &four = raw[k / 4];
-            float value = k % 4 == 0 ? four.x : k % 4 == 1 ? four.y : k % 4 == 2 ? four.z : four.w;
-            int64_t id = first + k / 4 * (4 * cuda_warp) + k % 4;
-            values[k] = adjusted(r, id, value);
-            if (id < r.n) best = better(best, candidate{values[k], (int32_t)id});
+            for (int k = 0; k < each; k++)
+                if (!isnan(values[k]))
+                    values[k] = adjusted(r, first + k / 4 * (4 * cuda_warp) + k % 4, values[k]);
         }
-        best = warp_best(best);
-        float sum = 0;
+        float mine = -INFINITY;
 #pragma unroll
-        for (int k = 0; k < 4 * loads; k++)
-            if (values[k] > -INFINITY) sum += share(values[k], best.value, 1);
+        for (int k = 0; k < each; k++) {
+            values[k] = fmaxf(values[k], -INFINITY); /* NaN is out */
+            mine = fmaxf(mine, values[k]);
+        }
+        float max = cuda_warp_max(mine), sum = 0;
+        int32_t id = INT32_MAX;
+#pragma unroll
+        for (int k = each - 1; k >= 0; k--) {
+            bool largest = values[k] == max;
+            if (largest) id = (int32_t)first + k / 4 * (4 * cuda_warp) + k % 4;
+            sum += largest ? 1 : __expf(values[k] - max);
+        }
+#pragma unroll
+        for (int step = 16; step > 0; step /= 2) {
+            int32_t other = __shfl_xor_sync(cuda_all_lanes, id, step);
+            id = other < id ? other : id;
+        }
         sum = cuda_warp_sum(sum);
-        if (lane == 0) a.slices[s] = summary{best.value, sum, best.id};
+        if (lane == 0) a.slices[s] = summary{max, max > -INFINITY ? sum : 0, id};
     }
 }
 
@@ -413,10 +427,11 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
     row_memory *w = (row_memory *)memory;
     cuda_release_next();
     cuda_wait_before();
-    int64_t l = blockIdx.x, seq = a.step.logit_seq[l];
+    int64_t l = blockIdx.x, seq = a.decodes ? l : a.step.logit_seq[l];
     const summary *slices = a.slices + l * a.n_slices;
     const tsr_sampling s = a.step.sampling[seq];
     logit_row r = row_of(a, l);
+    if (s.temp <= 0 && threadIdx.x >= cuda_warp) return; /* one warp is enough */
 
     candidate best = {-INFINITY, INT32_MAX}; /* every warp for itself, over all slices */
     for (int k = threadIdx.x % cuda_warp; k < a.n_slices; k += cuda_warp)
@@ -445,7 +460,7 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
     a.step.out_ids[l] = id;
     a.step.out_logprobs[l] = (float)((chosen == best.value ? 0 : (double)chosen - best.value) - log(total));
     int32_t slot = a.step.slot[seq];
-    bool last = l + 1 == a.step.n_logits || a.step.logit_seq[l + 1] != seq; /* of its sequence */
+    bool last = a.decodes || l + 1 == a.step.n_logits || a.step.logit_seq[l + 1] != seq; /* of its sequence */
     if (!last || slot < 0) return;
     int32_t reads = a.decodes ? read_by(a.step, seq) : -1;
     if (reads >= 0) a.step.seen[slot * a.step.seen_words + reads / 32] |= (uint32_t)1 << reads % 32;
