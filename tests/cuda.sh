@@ -38,7 +38,7 @@ stage() {
         row "$name" ok "$((SECONDS - began)) s" "$(tail -n 1 "$log" | cut -c 1-90)"
         return 0
     fi
-    row "$name" FAILED "$((SECONDS - began)) s" "$(grep -m 1 -E 'FAIL|error|tessera:|kernels:|endtoend:' "$log" | cut -c 1-120)"
+    row "$name" FAILED "$((SECONDS - began)) s" "$(grep -m 1 -E 'FAIL|DIFFERENT|error|tessera:|kernels:|endtoend:|decode:' "$log" | cut -c 1-120)"
     tail -n 20 "$log"
     return 1
 }
@@ -159,6 +159,7 @@ if wanted models && [ -x "$endtoend" ]; then
     link_module "$build" "$endtoend"
     cp -n "$build"/apps/libcjson.so.* "$(dirname "$endtoend")/" 2>/dev/null
     stage "end to end" "$endtoend" cuda tests/vectors/models
+    stage "decoding ahead" "$build/tests/device/decode" cuda tests/vectors/models/*
     caption() { "$build/apps/tessera" caption --backend cuda -m tests/placeholder tests/vectors/models/chat-a/expect/png.png; }
     stage caption caption
 elif wanted models; then
