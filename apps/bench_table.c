@@ -67,14 +67,14 @@ static tsr_status measure_runs(bench *b, stats *out, run_fn *run, void *what)
 {
     enum { WARM_UPS = 3, RUNS = 30 };
     static double times[MAX_REPEATS];
-    double last = 0, sum = 0;
+    double began = seconds_now(), long_run = 1, enough = 2;
     tsr_status status = TSR_OK;
-    for (int i = 0; i < WARM_UPS && last < 1 && !status; i++) status = run(b, what, &last);
+    for (int i = 0; i < WARM_UPS && (i == 0 || seconds_now() - began < long_run) && !status; i++)
+        status = run(b, what, &times[0]);
     int64_t n = 0, most = b->o->repeats ? b->o->repeats : RUNS;
-    for (; n < most && (sum < 2 || n < 2) && !status; n++) {
+    began = seconds_now();
+    for (; n < most && (seconds_now() - began < enough || n < 2) && !status; n++)
         status = run(b, what, &times[n]);
-        sum += times[n];
-    }
     if (status) return status;
     *out = (stats){.median = median(times, n), .n = n};
     out->p10 = times[n / 10];

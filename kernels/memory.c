@@ -89,8 +89,8 @@ void tsr_memory_fill(tsr_queue *q, void *to, int byte, size_t bytes)
 
 bool tsr_memory_records(const tsr_queue *q)
 {
-    return q->ops->memory && q->ops->memory->record && !q->dry && !q->unfused && !q->timed && !q->sync_each &&
-           !q->tap && !q->watch;
+    return q->ops->memory && q->ops->memory->record && !q->dry && !q->unfused && !q->timed && !q->profile &&
+           !q->sync_each && !q->tap && !q->watch;
 }
 
 void tsr_memory_await(tsr_queue *q, const int64_t *word, int64_t value)

@@ -7,8 +7,10 @@
 struct tsr_drill {
     tsr_engine *engine;
     int64_t n, context, n_open;
-    tsr_seq *seqs;        /* [n] */
-    tsr_step_item *items; /* [n] */
+    tsr_seq *seqs, **list;  /* [n] and their addresses */
+    tsr_sampling *sampling; /* [n] greedy */
+    int32_t *ids;           /* [n] of the step that was taken last */
+    float *logprobs;
 };
 
 /* A short state from the host, spread over all sequences where they live. */
@@ -17,8 +19,11 @@ static tsr_status open_sequences(tsr_drill *d)
     enum { MOST_PAGES = 16 };
     tsr_engine *e = d->engine;
     tsr_status st = TSR_OK;
-    for (; !st && d->n_open < d->n; d->n_open += !st)
-        st = tsr_seq_open(&d->seqs[d->n_open], e->state, e->sizes.n_ctx);
+    for (; !st && d->n_open < d->n; d->n_open += !st) {
+        d->list[d->n_open] = &d->seqs[d->n_open];
+        d->sampling[d->n_open] = (tsr_sampling){.top_p = 1, .repeat_penalty = 1};
+        st = tsr_seq_open(d->list[d->n_open], e->state, e->sizes.n_ctx);
+    }
     int64_t pages = d->context / TSR_PAGE_TOKENS;
     pages = pages < 1 ? 1 : pages > MOST_PAGES ? MOST_PAGES : pages;
     if (!st) st = tsr_seq_make_up(e, &d->seqs[0], pages * TSR_PAGE_TOKENS, 7);
@@ -37,8 +42,12 @@ tsr_status tsr_drill_open(tsr_drill **out, tsr_engine *e, int64_t n_sequences, i
     if (!d) return tsr_fail(TSR_E_NOMEM, "no memory for a drill");
     *d = (tsr_drill){.engine = e, .n = n_sequences, .context = context};
     d->seqs = tsr_calloc((size_t)n_sequences, sizeof *d->seqs);
-    d->items = tsr_calloc((size_t)n_sequences, sizeof *d->items);
-    tsr_status st = d->seqs && d->items ? open_sequences(d) : tsr_fail(TSR_E_NOMEM, "no memory for a drill");
+    d->list = tsr_calloc((size_t)n_sequences, sizeof *d->list);
+    d->sampling = tsr_calloc((size_t)n_sequences, sizeof *d->sampling);
+    d->ids = tsr_calloc((size_t)n_sequences, sizeof *d->ids);
+    d->logprobs = tsr_calloc((size_t)n_sequences, sizeof *d->logprobs);
+    bool room_for_all = d->seqs && d->list && d->sampling && d->ids && d->logprobs;
+    tsr_status st = room_for_all ? open_sequences(d) : tsr_fail(TSR_E_NOMEM, "no memory for a drill");
     if (st)
         tsr_drill_close(d);
     else
@@ -50,44 +59,41 @@ void tsr_drill_close(tsr_drill *d)
 {
     if (!d) return;
     for (int64_t i = 0; i < d->n_open; i++) tsr_seq_close(&d->seqs[i]);
-    tsr_free(d->items);
+    tsr_free(d->logprobs);
+    tsr_free(d->ids);
+    tsr_free(d->sampling);
+    tsr_free(d->list);
     tsr_free(d->seqs);
     tsr_free(d);
 }
 
-static tsr_status step(tsr_drill *d, const int32_t *id)
+/* The step that was pushed runs while the host takes the one before, as in a dialogue. */
+static tsr_status run_steps(tsr_drill *d, int64_t n_steps)
 {
-    tsr_engine *e = d->engine;
-    tsr_queue *q = e->queue;
-    for (int64_t i = 0; i < d->n; i++)
-        d->items[i] = (tsr_step_item){
-            .seq = &d->seqs[i], .ids = id, .n_new = 1, .sampling = {.top_p = 1, .repeat_penalty = 1}};
-    tsr_status st = tsr_stepper_fill(e->stepper, d->items, d->n, 0, NULL);
-    if (st) return st;
-    const tsr_step *filled = tsr_stepper_step(e->stepper);
-    tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view logits = tsr_scratch(q, TSR_F32, d->n, e->model->lm_config.vocab);
-    tsr_lm_forward(e->model->lm, q, logits, tsr_view_of(NULL, q->type, 0, 0), e->state, filled);
-    tsr_sample(q, filled, logits);
-    tsr_stepper_fetch(e->stepper);
-    st = tsr_queue_sync(q);
-    tsr_scratch_release(q, mark);
-    if (!st) tsr_stepper_commit(e->stepper);
+    tsr_decoder *decoder = d->engine->decoder;
+    tsr_status st = n_steps ? tsr_decoder_push(decoder) : TSR_OK;
+    for (int64_t i = 0; i < n_steps && !st; i++) {
+        if (i + 1 < n_steps) st = tsr_decoder_push(decoder);
+        if (!st) st = tsr_decoder_take(decoder, d->ids, d->logprobs);
+    }
     return st;
 }
 
 tsr_status tsr_drill_decode(tsr_drill *d, int64_t context, int64_t n_steps, double *seconds)
 {
-    static const int32_t first = 1, last = TSR_ID_LAST;
     if (context < 1 || context > d->context)
         return tsr_fail(TSR_E_ARG, "a context of %lld; 1 to %lld are at hand", (long long)context,
                         (long long)d->context);
-    tsr_status st = TSR_OK;
+    tsr_decoder *decoder = d->engine->decoder;
+    tsr_decoding what = {.seqs = d->list, .sampling = d->sampling, .n_seqs = d->n};
     for (int64_t i = 0; i < d->n; i++) d->seqs[i].pos = context;
+    tsr_status st = tsr_decoder_begin(decoder, &what);
+    if (st) return st;
     double began = tsr_seconds();
-    for (int64_t i = 0; i < n_steps && !st; i++) st = step(d, i ? &last : &first);
+    st = run_steps(d, n_steps);
     *seconds = tsr_seconds() - began;
-    return st;
+    tsr_status ended = tsr_decoder_end(decoder, NULL, NULL);
+    return st ? st : ended;
 }
 
 /* ---------------------------------------------------------------- vision -------------------------------- */
