@@ -30,7 +30,7 @@ unsigned tsr_cpu_cap(unsigned features, const char *level, int *known)
 {
     *known = 1;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-        if (!strcmp(level, levels[i].name)) return features & levels[i].keeps;
+        if (!strcmp(level, levels[i].name)) return features & (levels[i].keeps | (i ? TSR_CPU_SHA : 0));
     *known = 0;
     return features;
 }
@@ -70,7 +70,7 @@ static bool tiles_granted(void)
 
 static unsigned detect(void)
 {
-    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 }; /* gcc and clang name these bits differently */
+    enum { SHA = 1 << 29, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 }; /* not named by all compilers */
     enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6, TILE_STATE = 0x60000 };
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
@@ -81,7 +81,7 @@ static unsigned detect(void)
     unsigned b7, c7, d7;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return 0;
     if (!has(b7, bit_AVX2 | bit_BMI2)) return 0;
-    unsigned features = TSR_CPU_AVX2;
+    unsigned features = TSR_CPU_AVX2 | (has(b7, SHA) ? TSR_CPU_SHA : 0);
 
     if ((saved & ZMM_STATE) != ZMM_STATE) return features;
     if (!has(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL)) return features;

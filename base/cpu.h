@@ -14,10 +14,11 @@ enum {
     TSR_CPU_AVX512_VNNI = 1 << 2, /* bytes and 16-bit integers, four or two products to an int32 lane */
     TSR_CPU_AVX512_VBMI = 1 << 3, /* byte permutes across a register */
     TSR_CPU_AVX512_BF16 = 1 << 4, /* dot products of bf16 pairs */
-    TSR_CPU_AMX_BF16 = 1 << 5     /* tiles; set only once the kernel has granted this process their state */
+    TSR_CPU_AMX_BF16 = 1 << 5,    /* tiles; set only once the kernel has granted this process their state */
+    TSR_CPU_SHA = 1 << 6          /* SHA-256 */
 };
 
-/* The bits above. A bit of AVX-512 implies TSR_CPU_AVX512, which implies TSR_CPU_AVX2; AMX implies
+/* The bits above. SHA implies TSR_CPU_AVX2. A bit of AVX-512 implies TSR_CPU_AVX512, which implies TSR_CPU_AVX2; AMX implies
  * TSR_CPU_AVX512_BF16. Found once per process.
  *
  * The environment variable TSR_CPU caps the level, for tests and for comparing: `scalar`, `avx2`, `avx512`

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-static const uint32_t k[64] = {
+#include "base/cpu.h"
+#include "base/sha256_mix.h"
+
+const uint32_t tsr_sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -33,7 +36,7 @@ static void mix(uint32_t h[8], const unsigned char *block)
     for (int t = 0; t < 64; t++) {
         uint32_t s1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
         uint32_t s0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22);
-        uint32_t t1 = last + s1 + ((e & f) ^ (~e & g)) + k[t] + w[t];
+        uint32_t t1 = last + s1 + ((e & f) ^ (~e & g)) + tsr_sha256_k[t] + w[t];
         uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
         last = g;
         g = f;
@@ -54,6 +57,17 @@ static void mix(uint32_t h[8], const unsigned char *block)
     h[7] += last;
 }
 
+static void mix_blocks(uint32_t h[8], const unsigned char *blocks, size_t n)
+{
+#if defined(__x86_64__)
+    if (tsr_cpu_features() & TSR_CPU_SHA) {
+        tsr_sha256_mix_x86(h, blocks, n);
+        return;
+    }
+#endif
+    for (; n; n--, blocks += 64) mix(h, blocks);
+}
+
 void tsr_sha256_begin(tsr_sha256 *s)
 {
     *s = (tsr_sha256){.h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
@@ -72,9 +86,11 @@ void tsr_sha256_add(tsr_sha256 *s, const void *data, size_t bytes)
         from += n;
         bytes -= n;
         if (used + n < 64) return;
-        mix(s->h, s->block);
+        mix_blocks(s->h, s->block, 1);
     }
-    for (; bytes >= 64; from += 64, bytes -= 64) mix(s->h, from);
+    mix_blocks(s->h, from, bytes / 64);
+    from += bytes / 64 * 64;
+    bytes %= 64;
     if (bytes) memcpy(s->block, from, bytes);
 }
 
