@@ -4,13 +4,13 @@
 # Without DIR it builds the kernels, their checker and their bench where it stands, which takes nvcc and CMake and
 # nothing else. With it, everything runs from a carried build (build/portable), the whole program too. --full adds
 # more seeds, the kernels' times, the portable variants from PTX where this script can build them, and the
-# comparison at full size, which takes python3 with torch and 17 GB below ${TMPDIR:-/tmp}. The parts are checker,
-# faults, sanitizer, models, times, ptx and size. Exit code: 0 when nothing failed; what could not run is said.
+# comparison at full size, which takes python3 with torch and 17 GB below ${TMPDIR:-/tmp}, and the speed of the whole
+# model. The parts are checker, faults, sanitizer, models, times, ptx, size and speed. Exit code: 0 when nothing failed; what could not run is said.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$here" || exit 1
 
-prebuilt= full=no only=checker,faults,sanitizer,models,times,ptx,size
+prebuilt= full=no only=checker,faults,sanitizer,models,times,ptx,size,speed
 while [ $# -gt 0 ]; do
     case "$1" in
         --prebuilt) [ $# -ge 2 ] || { echo "tests/cuda.sh: --prebuilt DIR" >&2; exit 2; }; prebuilt=$2; shift ;;
@@ -202,5 +202,45 @@ if wanted size; then
             stage "full size, FP8" teach "$big/fp8" fp8 &&
             stage "FP8 beside PyTorch" oracle compare --out "$big/reference" --trace "$big/fp8" --quantised
     fi
+fi
+
+# Speed, with random weights: the rows of the target table, the headline, and how much of a step the device idles.
+# What a row does not reach is no failure here.
+tessera=$build/apps/tessera
+speed() { # NAME ARGUMENTS...
+    local log="$logs/$1.txt" began=$SECONDS
+    echo "== $1"
+    shift
+    "$tessera" bench --backend cuda "$@" >"$log" 2>"$log.err" && return 0
+    row "bench $1" FAILED "$((SECONDS - began)) s" "$(grep -v 'made up' "$log.err" | tail -n 1)"
+    return 1
+}
+if wanted speed && [ -x "$tessera" ]; then
+    nvidia-smi --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv -lms 500 >"$logs/clocks.csv" 2>&1 &
+    smi=$!
+    began=$SECONDS
+    if speed table --table all; then
+        cat "$logs/table.txt"
+        row table ok "$((SECONDS - began)) s" "$(grep -c ': yes, aim' "$logs/table.txt") of $(grep -c ', aim' "$logs/table.txt") rows reach what is asked"
+    fi
+    began=$SECONDS
+    if speed headline --headline --fp8; then
+        cat "$logs/headline.txt"
+        row headline ok "$((SECONDS - began)) s" "$(grep 'times as fast' "$logs/headline.txt" | cut -c 1-90)"
+    fi
+    busy=$logs/busy.so cuda=${CUDA_HOME:-/usr/local/cuda}
+    if [ -n "$nvcc" ] && "$nvcc" -shared -cudart none -Xcompiler=-fPIC -o "$busy" tests/device/busy.c -lcupti 2>"$logs/busy.log"; then
+        export LD_LIBRARY_PATH=$cuda/lib64:$cuda/extras/CUPTI/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        CUDA_INJECTION64_PATH=$(realpath "$busy") speed watched --table 1 --repeats 3
+        works=$(sed -n 's/^busy: .* \([0-9.]*\) us each/\1/p' "$logs/watched.txt.err")
+        takes=$(awk '$1 == 1 && $2 == "decode," { print $6 * 1000 }' "$logs/table.txt")
+        [ -n "$works" ] && [ -n "$takes" ] &&
+            row idle ok "" "$(awk "BEGIN { printf \"%.1f%% of a step of batch 1: %.0f us of kernels in %.0f us\", 100 * (1 - $works / $takes), $works, $takes }")"
+    else
+        row idle absent "" "nvcc and CUPTI are wanted"
+    fi
+    kill $smi 2>/dev/null
+elif wanted speed; then
+    row speed absent "" "only with --prebuilt"
 fi
 finish
