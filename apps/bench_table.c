@@ -51,7 +51,7 @@ typedef struct roof {
     int64_t n;
 } roof;
 
-/* One line; `units` and `floor` (seconds) are of one run; floor 0: none. */
+/* One line; `units` and `floor` (seconds) are of one run; floor 0: none. Without runs `units` are the figure. */
 typedef struct line {
     int number; /* of the target table, 0 for none; past 100: a second one of number - 100 */
     const char *what, *unit, *against;
@@ -121,27 +121,39 @@ static void verdict(char *to, size_t size, const target *t, double fraction, dou
              t->aim, aimed ? "yes" : "no");
 }
 
+static void print_line(const line *l, int shown, double rate, double fraction)
+{
+    char number[16] = "", time[32] = "", range[48] = "", of[64] = "", judged[96];
+    if (shown) snprintf(number, sizeof number, "%d", shown);
+    if (l->s.n) {
+        snprintf(time, sizeof time, "%.3f ms", 1e3 * l->s.median);
+        snprintf(range, sizeof range, "%.3f..%.3f", 1e3 * l->s.p10, 1e3 * l->s.p90);
+    }
+    if (l->floor > 0)
+        snprintf(of, sizeof of, "floor %.3f ms, %.2f of %s", 1e3 * l->floor, fraction, l->against);
+    verdict(judged, sizeof judged, target_of(l->number), fraction, rate, l->s.median);
+    printf("%3s %-34s %13s %11.1f %-6s %-20s %-42s %s\n", number, l->what, time, rate, l->unit, range, of,
+           judged);
+    fflush(stdout);
+}
+
 static void show_line(bench *b, const line *l)
 {
-    double rate = l->units / l->s.median, fraction = l->floor / l->s.median;
-    char number[16] = "", of[64] = "", judged[96];
+    double rate = l->s.n ? l->units / l->s.median : l->units;
+    double fraction = l->s.n ? l->floor / l->s.median : 0;
     int shown = l->number > 100 ? l->number - 100 : l->number;
     const target *t = target_of(l->number);
-    if (shown) snprintf(number, sizeof number, "%d", shown);
-    if (l->floor > 0) snprintf(of, sizeof of, "%.3f ms, %.2f of %s", 1e3 * l->floor, fraction, l->against);
-    verdict(judged, sizeof judged, t, fraction, rate, l->s.median);
-    if (!b->o->json)
-        printf("%3s %-34s %10.3f ms %11.1f %-6s %9.3f..%-9.3f floor %-36s %s\n", number, l->what,
-               1e3 * l->s.median, rate, l->unit, 1e3 * l->s.p10, 1e3 * l->s.p90, of, judged);
-    fflush(stdout);
+    if (!b->o->json) print_line(l, shown, rate, fraction);
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "row", shown);
     cJSON_AddStringToObject(json, "what", l->what);
-    cJSON_AddNumberToObject(json, "seconds", l->s.median);
-    cJSON_AddNumberToObject(json, "p10", l->s.p10);
-    cJSON_AddNumberToObject(json, "p90", l->s.p90);
-    cJSON_AddNumberToObject(json, "runs", (double)l->s.n);
-    cJSON_AddNumberToObject(json, "per_second", rate);
+    if (l->s.n) {
+        cJSON_AddNumberToObject(json, "seconds", l->s.median);
+        cJSON_AddNumberToObject(json, "p10", l->s.p10);
+        cJSON_AddNumberToObject(json, "p90", l->s.p90);
+        cJSON_AddNumberToObject(json, "runs", (double)l->s.n);
+    }
+    cJSON_AddNumberToObject(json, l->s.n ? "per_second" : "found", rate);
     cJSON_AddStringToObject(json, "unit", l->unit);
     if (l->floor > 0) {
         cJSON_AddNumberToObject(json, "floor", l->floor);
@@ -542,7 +554,6 @@ static tsr_status row_room(bench *b)
         show_line(b, &(line){.number = 16,
                              .what = "sequences of 8192 at once",
                              .unit = "seqs",
-                             .s = {1, 1, 1, 1},
                              .units = (double)p.sessions_that_fit});
     return status;
 }
