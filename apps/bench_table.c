@@ -231,12 +231,21 @@ static tsr_status row_decode(bench *b, int number, int64_t batch, bool fp8)
     if (!status) status = look(b, &read, of_fp8, of_bf16);
     if (!status) status = measure_runs(b, &l.s, run_decode, &d);
     if (!status) status = look(b, &read, of_fp8, of_bf16);
-    d.n_steps = 1;
+    tsr_drill_info info = {0};
+    if (!status) info = tsr_drill_about(d.drill);
+    double host = info.host_seconds / STEPS;
+    d.n_steps =
+        1; /* once more for its products, which are counted; while watched, as a replay counts nothing */
     tsr_engine_counters_clear(b->engine);
-    if (!status) status = run_decode(b, &d, &ignored); /* for its products, which are counted */
+    if (!status) status = tsr_engine_profile(b->engine, 1);
+    if (!status) status = run_decode(b, &d, &ignored);
+    if (!status) status = tsr_engine_profile(b->engine, 0);
     if (!status) {
         l.floor = decode_floor(b, batch, CONTEXT + STEPS / 2, height(&read), height(&product));
         show_line(b, &l);
+        snprintf(what, sizeof what, "the host's part, %lld kernels", (long long)info.n_launches);
+        if (batch == 1)
+            show_line(b, &(line){.what = what, .unit = "step/s", .units = 1, .s = {host, host, host, 1}});
     }
     tsr_drill_close(d.drill);
     return status;

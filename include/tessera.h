@@ -306,6 +306,14 @@ TSR_API void tsr_drill_close(tsr_drill *drill);
 TSR_API TSR_USE_RESULT tsr_status tsr_drill_decode(tsr_drill *drill, int64_t context, int64_t n_steps,
                                                    double *seconds);
 
+/* Of the last tsr_drill_decode: seconds that the host spent on queueing, and how many kernels a step is, 0 where steps
+ * are not recorded. */
+typedef struct tsr_drill_info {
+    double host_seconds;
+    int64_t n_launches;
+} tsr_drill_info;
+TSR_API tsr_drill_info tsr_drill_about(const tsr_drill *drill);
+
 /* The encoder, with `project` the projector too, over n_tiles made-up tiles in the memory it computes in. */
 TSR_API TSR_USE_RESULT tsr_status tsr_engine_vision(tsr_engine *engine, int64_t n_tiles, int project,
                                                     double *seconds);

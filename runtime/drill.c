@@ -11,6 +11,7 @@ struct tsr_drill {
     tsr_sampling *sampling; /* [n] greedy */
     int32_t *ids;           /* [n] of the step that was taken last */
     float *logprobs;
+    tsr_drill_info info;
 };
 
 /* A short state from the host, spread over all sequences where they live. */
@@ -89,11 +90,18 @@ tsr_status tsr_drill_decode(tsr_drill *d, int64_t context, int64_t n_steps, doub
     for (int64_t i = 0; i < d->n; i++) d->seqs[i].pos = context;
     tsr_status st = tsr_decoder_begin(decoder, &what);
     if (st) return st;
-    double began = tsr_seconds();
+    double queued = tsr_decoder_about(decoder).host_seconds, began = tsr_seconds();
     st = run_steps(d, n_steps);
     *seconds = tsr_seconds() - began;
+    tsr_decoder_info about = tsr_decoder_about(decoder);
+    d->info = (tsr_drill_info){about.host_seconds - queued, about.n_launches};
     tsr_status ended = tsr_decoder_end(decoder, NULL, NULL);
     return st ? st : ended;
+}
+
+tsr_drill_info tsr_drill_about(const tsr_drill *d)
+{
+    return d->info;
 }
 
 /* ---------------------------------------------------------------- vision -------------------------------- */
