@@ -11,6 +11,7 @@
 #ifndef TSR_STEP_H
 #define TSR_STEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -42,6 +43,7 @@ typedef struct tsr_step {
     int64_t max_new;   /* rows of the longest sequence of this step */
     int64_t max_ctx;   /* pos + new rows of the longest */
     int64_t max_pages; /* columns of `pages` */
+    bool greedy;       /* no sampling record has a temperature; false: some may have */
 
     tsr_spans spans;          /* one span per sequence */
     const int32_t *pos;       /* [n_seqs] tokens already in the state */

@@ -30,7 +30,7 @@ typedef struct arrays {
 /* One kind of step, and how it was recorded. */
 typedef struct kind {
     int64_t n_seqs, max_ctx;
-    bool allow;
+    bool allow, greedy;
     tsr_mark mark;   /* scratch that was taken already */
     bool ran;        /* once, plainly */
     void *recording; /* NULL: not yet */
@@ -224,14 +224,17 @@ static kind *kind_of(tsr_decoder *d)
     for (int i = 0; i < d->n_kinds; i++) {
         kind *k = &d->kinds[i];
         if (k->n_seqs == d->n_seqs && k->max_ctx == d->step.max_ctx && k->allow == d->allow &&
-            k->mark == tsr_scratch_mark(d->q))
+            k->greedy == d->step.greedy && k->mark == tsr_scratch_mark(d->q))
             return k;
     }
     int at = d->n_kinds < MOST_RECORDINGS ? d->n_kinds++ : d->next_kind++ % MOST_RECORDINGS;
     tsr_memory_await(d->q, d->done, d->pushed);
     forget(d, &d->kinds[at]);
-    d->kinds[at] = (kind){
-        .n_seqs = d->n_seqs, .max_ctx = d->step.max_ctx, .allow = d->allow, .mark = tsr_scratch_mark(d->q)};
+    d->kinds[at] = (kind){.n_seqs = d->n_seqs,
+                          .max_ctx = d->step.max_ctx,
+                          .allow = d->allow,
+                          .greedy = d->step.greedy,
+                          .mark = tsr_scratch_mark(d->q)};
     return &d->kinds[at];
 }
 
@@ -376,6 +379,7 @@ static void describe(tsr_decoder *d)
                          .n_decode = n,
                          .n_logits = n,
                          .max_new = 1,
+                         .greedy = true,
                          .spans = {.start = a->start, .n = n, .max_rows = 1},
                          .pos = a->pos,
                          .slot = a->slot,
@@ -390,6 +394,7 @@ static void describe(tsr_decoder *d)
                          .seen_words = tsr_state_seen_words(d->state),
                          .out_ids = a->out_ids,
                          .out_logprobs = a->out_logprobs};
+    for (int64_t i = 0; i < n; i++) d->step.greedy = d->step.greedy && d->here.sampling[i].temp == 0;
     d->ring = (tsr_ring){.pos = a->pos,
                          .slot = a->slot,
                          .stop = a->stop,

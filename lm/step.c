@@ -182,6 +182,7 @@ static void append(tsr_stepper *b, int64_t i)
     memcpy(b->here.ids + row, item->ids, (size_t)item->n_new * sizeof *item->ids);
     step->n_rows += item->n_new;
     step->n_decode += decodes(item);
+    step->greedy = step->greedy && item->sampling.temp == 0;
     if (item->n_new > step->max_new) step->max_new = item->n_new;
     if (seq->pos + item->n_new > step->max_ctx) step->max_ctx = seq->pos + item->n_new;
 
@@ -220,7 +221,8 @@ tsr_status tsr_stepper_fill(tsr_stepper *b, const tsr_step_item *items, int64_t 
     b->extent = e;
     memcpy(b->items, items, (size_t)n_items * sizeof *items);
     b->n_items = n_items;
-    b->step = (tsr_step){.spans = {.start = b->there.start},
+    b->step = (tsr_step){.greedy = true,
+                         .spans = {.start = b->there.start},
                          .pos = b->there.pos,
                          .slot = b->there.slot,
                          .pages = b->there.pages,

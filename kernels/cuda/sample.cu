@@ -16,8 +16,8 @@
 namespace
 {
 
-constexpr int slice = 512;                            /* ids of a warp */
-constexpr int slice_threads = 128, slice_blocks = 8; /* of the first kernel, on one multiprocessor */
+constexpr int slice = 512;                           /* ids of a warp */
+constexpr int slice_threads = 128, slice_blocks = 6; /* of the first kernel, on one multiprocessor */
 constexpr int row_threads = 512, row_warps = row_threads / cuda_warp;
 constexpr int bins = 256;
 
@@ -138,49 +138,66 @@ CUDA_INLINE void raw4(float *to, const float *row, int64_t first, int64_t n)
     for (int k = 0; k < 4; k++) to[k] = first + k < n ? row[first + k] : NAN;
 }
 
-/* A warp per slice, until there are none. Few instructions for each logit: a full batch is bound by them. */
+constexpr int slice_loads = slice / (4 * cuda_warp), slice_each = 4 * slice_loads; /* of a thread */
+
+/* A thread's logits of slice s, as they lie. */
+CUDA_INLINE void load_slice(float *values, const sample_args &a, int64_t s)
+{
+    int64_t l = s / a.n_slices, first = s % a.n_slices * slice + 4 * (threadIdx.x % cuda_warp);
+#pragma unroll
+    for (int k = 0; k < slice_loads; k++)
+        raw4(values + 4 * k, (const float *)cuda_row(a.logits, l), first + k * 4 * cuda_warp, a.logits.cols);
+}
+
+/* What the warp's slice s comes to, in every lane. Few instructions for each logit: a full batch feels them. */
+CUDA_INLINE summary sum_up(float *values, const sample_args &a, int64_t s)
+{
+    int64_t first = s % a.n_slices * slice + 4 * (threadIdx.x % cuda_warp);
+    logit_row r = row_of(a, s / a.n_slices);
+    if (r.allow || r.seen) {
+#pragma unroll
+        for (int k = 0; k < slice_each; k++)
+            if (!isnan(values[k]))
+                values[k] = adjusted(r, first + k / 4 * (4 * cuda_warp) + k % 4, values[k]);
+    }
+    float mine = -INFINITY;
+#pragma unroll
+    for (int k = 0; k < slice_each; k++) {
+        values[k] = fmaxf(values[k], -INFINITY); /* NaN is out */
+        mine = fmaxf(mine, values[k]);
+    }
+    float max = cuda_warp_max(mine), sum = 0;
+    int32_t id = INT32_MAX;
+#pragma unroll
+    for (int k = slice_each - 1; k >= 0; k--) {
+        bool largest = values[k] == max;
+        if (largest) id = (int32_t)first + k / 4 * (4 * cuda_warp) + k % 4;
+        sum += largest ? 1 : __expf(values[k] - max);
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        int32_t other = __shfl_xor_sync(cuda_all_lanes, id, step);
+        id = other < id ? other : id;
+    }
+    sum = cuda_warp_sum(sum);
+    return summary{max, max > -INFINITY ? sum : 0, id};
+}
+
+/* A warp per slice, until there are none; the next one travels while this one is summed up. */
 __global__ void __launch_bounds__(slice_threads, slice_blocks) slice_kernel(sample_args a)
 {
-    constexpr int loads = slice / (4 * cuda_warp), each = 4 * loads;
-    int lane = threadIdx.x % cuda_warp;
     int64_t n = a.step.n_logits * a.n_slices, all_warps = (int64_t)gridDim.x * (slice_threads / cuda_warp);
+    int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp;
+    float now[slice_each], next[slice_each] = {};
     cuda_release_next();
     cuda_wait_before();
-    for (int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp; s < n; s += all_warps) {
-        int64_t l = s / a.n_slices, first = s % a.n_slices * slice + 4 * lane;
-        float values[each];
+    if (s < n) load_slice(now, a, s);
+    for (; s < n; s += all_warps) {
+        if (s + all_warps < n) load_slice(next, a, s + all_warps);
+        summary all = sum_up(now, a, s);
+        if (threadIdx.x % cuda_warp == 0) a.slices[s] = all;
 #pragma unroll
-        for (int k = 0; k < loads; k++)
-            raw4(values + 4 * k, (const float *)cuda_row(a.logits, l), first + k * 4 * cuda_warp,
-                 a.logits.cols);
-        logit_row r = row_of(a, l);
-        if (r.allow || r.seen) {
-#pragma unroll
-            for (int k = 0; k < each; k++)
-                if (!isnan(values[k]))
-                    values[k] = adjusted(r, first + k / 4 * (4 * cuda_warp) + k % 4, values[k]);
-        }
-        float mine = -INFINITY;
-#pragma unroll
-        for (int k = 0; k < each; k++) {
-            values[k] = fmaxf(values[k], -INFINITY); /* NaN is out */
-            mine = fmaxf(mine, values[k]);
-        }
-        float max = cuda_warp_max(mine), sum = 0;
-        int32_t id = INT32_MAX;
-#pragma unroll
-        for (int k = each - 1; k >= 0; k--) {
-            bool largest = values[k] == max;
-            if (largest) id = (int32_t)first + k / 4 * (4 * cuda_warp) + k % 4;
-            sum += largest ? 1 : __expf(values[k] - max);
-        }
-#pragma unroll
-        for (int step = 16; step > 0; step /= 2) {
-            int32_t other = __shfl_xor_sync(cuda_all_lanes, id, step);
-            id = other < id ? other : id;
-        }
-        sum = cuda_warp_sum(sum);
-        if (lane == 0) a.slices[s] = summary{max, max > -INFINITY ? sum : 0, id};
+        for (int k = 0; k < slice_each; k++) now[k] = next[k];
     }
 }
 
@@ -420,18 +437,16 @@ CUDA_INLINE int32_t draw(row_memory *w, const logit_row &r, const cut &c, double
     return w->id;
 }
 
-/* One block per row. */
-__global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
+/* One block per row; a warp where no row draws. */
+template <bool draws>
+__global__ void __launch_bounds__(draws ? row_threads : cuda_warp, 1) row_kernel(sample_args a)
 {
-    CUDA_DYNAMIC_SHARED(memory);
-    row_memory *w = (row_memory *)memory;
     cuda_release_next();
     cuda_wait_before();
     int64_t l = blockIdx.x, seq = a.decodes ? l : a.step.logit_seq[l];
     const summary *slices = a.slices + l * a.n_slices;
     const tsr_sampling s = a.step.sampling[seq];
     logit_row r = row_of(a, l);
-    if (s.temp <= 0 && threadIdx.x >= cuda_warp) return; /* one warp is enough */
 
     candidate best = {-INFINITY, INT32_MAX}; /* every warp for itself, over all slices */
     for (int k = threadIdx.x % cuda_warp; k < a.n_slices; k += cuda_warp)
@@ -448,7 +463,9 @@ __global__ void __launch_bounds__(row_threads, 1) row_kernel(sample_args a)
     total = warp_sum(total);
 
     int32_t id = best.id;
-    if (s.temp > 0) {
+    if (draws && s.temp > 0) {
+        CUDA_DYNAMIC_SHARED(memory);
+        row_memory *w = (row_memory *)memory;
         int64_t pos = a.step.pos[seq] + a.step.logit_row[l] - a.step.spans.start[seq];
         cut c = {best.value, s.temp, 0, a.share_bits, 0, 0};
         find_cut(w, r, s, &c);
@@ -490,5 +507,9 @@ void tsr_cuda_sample(tsr_queue *q, const tsr_step *step, tsr_view logits)
     int64_t most = (int64_t)cuda_processors(q) * slice_blocks;
     cuda_launch_early(q, "sample", slice_kernel, cuda_grid(blocks < most ? blocks : most), slice_threads, 0,
                       a);
-    cuda_launch_early(q, "sample", row_kernel, cuda_grid(step->n_logits), row_threads, sizeof(row_memory), a);
+    if (step->greedy)
+        cuda_launch_early(q, "sample", row_kernel<false>, cuda_grid(step->n_logits), cuda_warp, 0, a);
+    else
+        cuda_launch_early(q, "sample", row_kernel<true>, cuda_grid(step->n_logits), row_threads,
+                          sizeof(row_memory), a);
 }

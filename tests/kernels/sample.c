@@ -7,7 +7,7 @@ enum { MOST_LOGITS = 600 };
 
 static tsr_sampling draw_sampling(kt *t, int64_t vocab)
 {
-    tsr_sampling s = {.temp = (float)kt_pick(t, 0, 1, 1, 1),
+    tsr_sampling s = {.temp = (float)kt_pick(t, 0, 0, 1, 1, 1),
                       .top_p = 1,
                       .repeat_penalty = 1,
                       .seed = (uint64_t)kt_int(t, 0, INT64_MAX - 1)};
@@ -102,7 +102,10 @@ static void run(kt *t)
     for (int64_t r = 0; r < n && size; r++)
         size[r] = 20; /* logits are below that: absolute errors are of it */
 
+    bool greedy = true;
+    for (int64_t i = 0; i < n_seqs; i++) greedy = greedy && sampling[i].temp == 0;
     tsr_step s = k.part;
+    s.greedy = greedy;
     s.n_logits = n_mine;
     s.logit_row = kt_part_ints(t, mine_row, n_mine);
     s.logit_seq = kt_part_ints(t, mine_seq, n_mine);
