@@ -67,38 +67,28 @@ CUDA_INLINE int place_of(int row, int unit)
     return 16 * (row * units + (unit ^ (units % 8 == 0 ? row % 8 : row / 4 % 2)));
 }
 
-/* Fragments (mma.cuh) of a matrix in shared memory, rows of `units`; columns are counted in units too. */
-
-/* a: 16 rows, 2 units of k */
+/* Fragments (mma.cuh) are read from a matrix by two ways to lay 16 rows and two units out over the lanes: `tall` for
+ * a that lies [m][k] and b that lies [k][n], by rows of 16; `square` for b that lies [n][k] and a that lies [k][m], by
+ * rows of 8. These are places of the first two units of rows 0 .. 15; rows further on are added, units further on
+ * by `along`, two at a time. */
 template <int units>
-CUDA_INLINE void load_a(uint32_t *to, const unsigned char *from, int row, int unit)
+CUDA_INLINE int tall_place()
 {
     int lane = threadIdx.x % cuda_warp;
-    cuda_load_matrices(to, from + place_of<units>(row + lane % 16, unit + lane / 16));
+    return place_of<units>(lane % 16, lane / 16);
 }
 
-/* a, that lies [k][m]: 16 rows of k, 2 units of m */
 template <int units>
-CUDA_INLINE void load_a_transposed(uint32_t *to, const unsigned char *from, int row, int unit)
+CUDA_INLINE int square_place()
 {
     int lane = threadIdx.x % cuda_warp;
-    cuda_load_transposed(to, from + place_of<units>(row + lane / 16 * 8 + lane % 8, unit + lane / 8 % 2));
+    return place_of<units>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 }
 
-/* Two of b, that lies [n][k]: 16 rows of n, 2 units of k */
 template <int units>
-CUDA_INLINE void load_b(uint32_t *to, const unsigned char *from, int row, int unit)
+CUDA_INLINE int along(int place, int pairs)
 {
-    int lane = threadIdx.x % cuda_warp;
-    cuda_load_matrices(to, from + place_of<units>(row + lane / 16 * 8 + lane % 8, unit + lane / 8 % 2));
-}
-
-/* Two of b, that lies [k][n]: 16 rows of k, 2 units of n */
-template <int units>
-CUDA_INLINE void load_b_transposed(uint32_t *to, const unsigned char *from, int row, int unit)
-{
-    int lane = threadIdx.x % cuda_warp;
-    cuda_load_transposed(to, from + place_of<units>(row + lane % 16, unit + lane / 16));
+    return units % 8 == 0 ? place ^ 32 * pairs : place + 32 * pairs;
 }
 
 /* ---------------------------------------------------------------- along a sequence ---------------------- */
@@ -204,7 +194,7 @@ template <int N>
 __global__ void __launch_bounds__(threads) prepare_kernel(tensor_args a)
 {
     CUDA_DYNAMIC_SHARED(memory);
-    constexpr int n_units = N / 8, k_steps = N / 16;
+    constexpr int n_units = N / 8, k_steps = N / 16, sixteen = 16 * 2 * N; /* bytes of 16 rows */
     int lane = threadIdx.x % cuda_warp, block = block_of(threadIdx.x / cuda_warp), group = blockIdx.y;
     cuda_wait_before();
     piece at = piece_of(a, a.step.n_decode + blockIdx.z, blockIdx.x);
@@ -232,8 +222,8 @@ __global__ void __launch_bounds__(threads) prepare_kernel(tensor_args a)
 #pragma unroll
         for (int kk = 0; kk < k_steps; kk++) {
             uint32_t of_c[4], of_b[4];
-            load_a<n_units>(of_c, c, 16 * block, 2 * kk);
-            load_b<n_units>(of_b, b, 16 * j, 2 * kk);
+            cuda_load_matrices(of_c, c + block * sixteen + along<n_units>(tall_place<n_units>(), kk));
+            cuda_load_matrices(of_b, b + j * sixteen + along<n_units>(square_place<n_units>(), kk));
             cuda_mma_bf16(sum[kk % 2][0], of_c, of_b);
             cuda_mma_bf16(sum[kk % 2][1], of_c, of_b + 2);
         }
@@ -266,6 +256,10 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
     int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp, g = lane / 4, t = lane % 4;
     int head = blockIdx.x, group = head / (a.m.n_heads / a.m.n_groups), block = block_of(warp);
     int state_row = warp % T::p_parts * 16 * m_tiles, state_col = warp / T::p_parts * 16 * n_tiles;
+    constexpr int x_sixteen = 16 * 2 * P, n_sixteen = 16 * 2 * N; /* bytes of 16 rows */
+    int tall_x = tall_place<x_units>(), tall_n = tall_place<n_units>(), square_n = square_place<n_units>();
+    int of_state_x = along<x_units>(square_place<x_units>(), state_row / 16);
+    int of_state_b = along<n_units>(tall_n, state_col / 16);
 
     cuda_wait_before();
     int64_t i = a.step.n_decode + blockIdx.y;
@@ -359,11 +353,11 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
 #pragma unroll T::deep
             for (int kk = 0; kk < k_steps; kk++) {
                 uint32_t of_c[4];
-                load_a<n_units>(of_c, c, 16 * block, 2 * kk);
+                cuda_load_matrices(of_c, c + block * n_sixteen + along<n_units>(tall_n, kk));
 #pragma unroll
                 for (int m = 0; m < y_tiles; m++) {
                     uint32_t of_h[4];
-                    load_b<n_units>(of_h, before, 16 * m, 2 * kk);
+                    cuda_load_matrices(of_h, before + m * n_sixteen + along<n_units>(square_n, kk));
                     cuda_mma_bf16(y[2 * m], of_c, of_h);
                     cuda_mma_bf16(y[2 * m + 1], of_c, of_h + 2);
                 }
@@ -375,14 +369,16 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
 #pragma unroll
                 for (int e = 0; e < 4; e++) y[m][e] *= entered;
 
-            auto add = [&](const uint32_t *weights, int j) {
+            auto add = [&](const uint32_t *weights,
+                           int j) { /* times the 16 rows j of x */
 #pragma unroll
-                for (int m = 0; m < y_tiles; m++) {
-                    uint32_t of_x[4];
-                    load_b_transposed<x_units>(of_x, x, j, 2 * m);
-                    cuda_mma_bf16(y[2 * m], weights, of_x);
-                    cuda_mma_bf16(y[2 * m + 1], weights, of_x + 2);
-                }
+                                    for (int m = 0; m < y_tiles; m++) {
+                                        uint32_t of_x[4];
+                                        cuda_load_transposed(of_x,
+                                                             x + j * x_sixteen + along<x_units>(tall_x, m));
+                                        cuda_mma_bf16(y[2 * m], weights, of_x);
+                                        cuda_mma_bf16(y[2 * m + 1], weights, of_x + 2);
+                                    }
             };
 #pragma unroll
             for (int j = 0; j < n_blocks - 1; j++)
@@ -396,7 +392,7 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
                         weights[e] = quick_bf16x2(quick_low(products[e]) * (u.x * fall),
                                                   quick_high(products[e]) * (u.y * fall));
                     }
-                    add(weights, 16 * j);
+                    add(weights, j);
                 }
             const float mine[2] = {of.rise[16 * block + g], of.rise[16 * block + g + 8]};
 #pragma unroll
@@ -418,7 +414,7 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
                 w1 = column + 1 < row ? w1 : column + 1 == row ? w1 + skip : 0;
                 weights[e] = quick_bf16x2(w0, w1);
             }
-            add(weights, 16 * block);
+            add(weights, block);
 
             /* Out through the rows of C that no other warp reads. */
             __syncwarp();
@@ -440,24 +436,24 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
         float2 last = of.end[n_blocks - 1];
         float decay = exp2f(last.x);
         each_of_state([&](float *pair, int, int) { pair[0] *= decay, pair[1] *= decay; });
-#pragma unroll 1
-        for (int j = 0; j < n; j += 16) {
-            float fall = quick_exp2(between(last, of.end[j / 16]));
+#pragma unroll 2
+        for (int j = 0; j < n_blocks; j++) { /* rows behind the last have u = 0 */
+            float fall = quick_exp2(between(last, of.end[j]));
             uint32_t high[2], low[2], of_b[n_tiles][4];
 #pragma unroll
             for (int e = 0; e < 2; e++) {
-                float2 u = *(const float2 *)(of.u + j + 8 * e + 2 * t);
+                float2 u = *(const float2 *)(of.u + 16 * j + 8 * e + 2 * t);
                 float w0 = u.x * fall, w1 = u.y * fall;
                 high[e] = quick_bf16x2(w0, w1);
                 low[e] = quick_bf16x2(w0 - quick_low(high[e]), w1 - quick_high(high[e]));
             }
 #pragma unroll
             for (int c = 0; c < n_tiles; c++)
-                load_b_transposed<n_units>(of_b[c], b, j, state_col / 8 + 2 * c);
+                cuda_load_transposed(of_b[c], b + j * n_sixteen + along<n_units>(of_state_b, c));
 #pragma unroll
             for (int m = 0; m < m_tiles; m++) {
                 uint32_t of_x[4];
-                load_a_transposed<x_units>(of_x, x, j, state_row / 8 + 2 * m);
+                cuda_load_transposed(of_x, x + j * x_sixteen + along<x_units>(of_state_x, m));
 #pragma unroll
                 for (int e = 0; e < 4; e++) of_x[e] = weigh(of_x[e], high[e / 2], low[e / 2]);
 #pragma unroll
