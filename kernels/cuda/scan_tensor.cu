@@ -131,10 +131,16 @@ CUDA_INLINE void fetch_rows(unsigned char *to, const uint16_t *from, int stride,
         int row = threadIdx.x / units, unit = threadIdx.x % units;
         unsigned char *at = to + place_of<units>(row, unit);
         const uint16_t *source = from + row * stride + 8 * unit;
+        int64_t further = (int64_t)step * stride;
+        auto copy = [&](bool all) {
 #pragma unroll
-        for (int k = 0; k < piece_rows / step; k++)
-            cuda_copy16(at + k * step * units * 16, source + (int64_t)(k * step) * stride,
-                        row + k * step < n);
+            for (int k = 0; k < piece_rows / step; k++, source += further)
+                cuda_copy16(at + k * step * units * 16, source, all || row + k * step < n);
+        };
+        if (n == piece_rows)
+            copy(true);
+        else
+            copy(false);
     } else {
 #pragma unroll 1
         for (int i = threadIdx.x; i < piece_rows * units; i += threads)
@@ -270,6 +276,8 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
     void *kept = slot < 0 ? nullptr : cuda_slot(a.ssm, slot);
     int stride = (int)a.xbc.stride;
     unsigned char *states = memory + T::stages * T::stage_bytes;
+    unsigned char *out = cuda_row(a.y, start) + 2 * head * P;
+    int64_t out_stride = 2 * a.y.stride;
 
     auto fetch = [&](int k) { /* piece k, which `ahead` is at */
                               if (k < count) {
@@ -425,12 +433,13 @@ __global__ void __launch_bounds__(threads, 1) scan_tensor_kernel(tensor_args a)
                     *(uint32_t *)(c + place_of<n_units>(16 * block + g + 8 * half, m) + 4 * t) =
                         quick_bf16x2(y[m][2 * half], y[m][2 * half + 1]);
             __syncwarp();
-            for (int e = lane; e < 16 * x_units; e += cuda_warp) {
-                int row = 16 * block + e / x_units, unit = e % x_units;
-                if (row < n)
-                    *(uint4 *)(cuda_row(a.y, start + first + row) + 2 * (head * P + 8 * unit)) =
-                        *(const uint4 *)(c + place_of<n_units>(row, unit));
-            }
+            constexpr int together = cuda_warp / x_units; /* rows */
+            int row = lane / x_units, unit = lane % x_units;
+            unsigned char *to = out + (first + 16 * block + row) * out_stride + 16 * unit;
+#pragma unroll
+            for (int r = 0; r < 16; r += together, to += together * out_stride)
+                if (row < together && r + row < 16 && 16 * block + r + row < n)
+                    *(uint4 *)to = *(const uint4 *)(c + place_of<n_units>(16 * block + r + row, unit));
         }
 
         float2 last = of.end[n_blocks - 1];
