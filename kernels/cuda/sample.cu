@@ -17,7 +17,7 @@ namespace
 {
 
 constexpr int slice = 512;                           /* ids of a warp */
-constexpr int slice_threads = 128, slice_blocks = 6; /* of the first kernel, on one multiprocessor */
+constexpr int slice_threads = 128, slice_blocks = 8; /* of the first kernel, on one multiprocessor */
 constexpr int row_threads = 512, row_warps = row_threads / cuda_warp;
 constexpr int bins = 256;
 
@@ -183,21 +183,17 @@ CUDA_INLINE summary sum_up(float *values, const sample_args &a, int64_t s)
     return summary{max, max > -INFINITY ? sum : 0, id};
 }
 
-/* A warp per slice, until there are none; the next one travels while this one is summed up. */
+/* A warp per slice, until there are none. */
 __global__ void __launch_bounds__(slice_threads, slice_blocks) slice_kernel(sample_args a)
 {
     int64_t n = a.step.n_logits * a.n_slices, all_warps = (int64_t)gridDim.x * (slice_threads / cuda_warp);
-    int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp;
-    float now[slice_each], next[slice_each] = {};
     cuda_release_next();
     cuda_wait_before();
-    if (s < n) load_slice(now, a, s);
-    for (; s < n; s += all_warps) {
-        if (s + all_warps < n) load_slice(next, a, s + all_warps);
-        summary all = sum_up(now, a, s);
+    for (int64_t s = ((int64_t)blockIdx.x * slice_threads + threadIdx.x) / cuda_warp; s < n; s += all_warps) {
+        float values[slice_each];
+        load_slice(values, a, s);
+        summary all = sum_up(values, a, s);
         if (threadIdx.x % cuda_warp == 0) a.slices[s] = all;
-#pragma unroll
-        for (int k = 0; k < slice_each; k++) now[k] = next[k];
     }
 }
 
