@@ -52,10 +52,10 @@ static sequence convolved(const operands *in, int64_t i)
     return s;
 }
 
-/* y of the scan, and the square of the size of its errors in units of one rounding of a factor to bf16. Errors of
- * B are independent in all terms; those of x and of what multiplies it in a row are shared by the N products of
- * that row, those of C and of the state by all rows before: sums of those come first, then squares. The sixth is
- * the rounding of y. */
+/* y of the scan, and the square of the size of its errors in units of one rounding of a factor to bf16. Errors of B
+ * are independent in all terms; those of x and of the two factors that C B' becomes in its row are shared by the N
+ * products of that row, those of C and of the state by all rows before: sums of those come first, then squares. y is
+ * rounded too. */
 static void scan_errors(double *y, double *errors, double *state_size, const operands *in, const sequence *s,
                         int64_t i, int64_t head)
 {
