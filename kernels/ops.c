@@ -459,12 +459,15 @@ void tsr_attention(tsr_queue *q, tsr_view y, tsr_view qkv, tsr_pages pages, tsr_
                     TSR_SHAPE(qkv), (long long)heads.n_q, (long long)heads.n_kv, (long long)heads.head_dim,
                     tsr_dtype_name(pages.type)))
         return;
+    tsr_mark mark = tsr_scratch_mark(q);
     if (q->ops->attention && !q->unfused) {
+        q->work =
+            q->ops->attention_work ? tsr_scratch_bytes(q, q->ops->attention_work(q, y, heads, step)) : NULL;
         RUN(q, TSR_OP_ATTENTION, 4.0 * attend_pairs(step) * (double)d_q, view_bytes(qkv) + view_bytes(y),
             q->ops->attention(q, y, qkv, pages, heads, step));
+        tsr_scratch_release(q, mark);
         return;
     }
-    tsr_mark mark = tsr_scratch_mark(q);
     tsr_view a = tsr_is_flt(y) ? y : tsr_scratch(q, q->type, y.rows, y.cols);
     tsr_kv_write(q, pages, tsr_cols(qkv, d_q, d_kv), tsr_cols(qkv, d_q + d_kv, d_kv), heads, step);
     tsr_kv_attend(q, a, tsr_cols(qkv, 0, d_q), pages, heads, step);

@@ -437,6 +437,7 @@ typedef struct tsr_ops {
     size_t (*moe_ffn_work)(const tsr_queue *q, const tsr_weight *up, const tsr_weight *down, tsr_view ids);
     size_t (*sample_work)(const tsr_queue *q, tsr_view logits);
     size_t (*mamba_mix_work)(const tsr_queue *q, tsr_view y, const tsr_mixer *m, const tsr_step *step);
+    size_t (*attention_work)(const tsr_queue *q, tsr_view y, tsr_heads heads, const tsr_step *step);
 
     tsr_ceiling_fn *ceiling;
 } tsr_ops;

@@ -85,6 +85,11 @@ struct page_source {
     }
 };
 
+static inline page_source page_source_of(const tsr_pages &pages, const tsr_heads &heads, const tsr_step *step)
+{
+    return {pages, heads, step->spans.start, step->pos, step->pages, step->n_seqs, step->max_pages};
+}
+
 /* The sequence that row r belongs to: the last whose first row is not behind it. */
 template <class S>
 CUDA_INLINE int64_t attend_sequence(const S &s, int64_t r)
@@ -100,18 +105,25 @@ CUDA_INLINE int64_t attend_sequence(const S &s, int64_t r)
     return low;
 }
 
-/* Two neighbouring values of y, an even column and the next, in a form that needs no other column. */
+/* One value of y, in a form that needs no other value. */
+CUDA_INLINE void attend_put(const tsr_view &y, int64_t r, int64_t c, float value)
+{
+    unsigned char *row = cuda_row(y, r);
+    if (y.type == TSR_FP8)
+        row[c] = cuda_quantise(value, *cuda_scale(y, r, c));
+    else
+        cuda_store(row, y.type, c, value);
+}
+
+/* Two neighbours, an even column and the next. */
 CUDA_INLINE void attend_put2(const tsr_view &y, int64_t r, int64_t c, float a, float b)
 {
     unsigned char *row = cuda_row(y, r);
     if (y.type == TSR_BF16 && cuda_aligned(row, 4)) {
         ((uint32_t *)row)[c / 2] = cuda_to_bf16x2(a, b);
-    } else if (y.type == TSR_FP8) {
-        float scale = *cuda_scale(y, r, c);
-        row[c] = cuda_quantise(a, scale), row[c + 1] = cuda_quantise(b, scale);
     } else {
-        cuda_store(row, y.type, c, a);
-        cuda_store(row, y.type, c + 1, b);
+        attend_put(y, r, c, a);
+        attend_put(y, r, c + 1, b);
     }
 }
 
@@ -182,6 +194,7 @@ __global__ void __launch_bounds__(attend_threads)
             float before = most[g], now = fmaxf(before, cuda_warp_max(max));
             for (int p = lane; p < there; p += cuda_warp) sum += score[g][p] = expf(score[g][p] - now);
             sum = cuda_warp_sum(sum);
+            __syncwarp(); /* all have read most[g] */
             if (lane == 0) {
                 factor[g] = expf(before - now);
                 total[g] = total[g] * factor[g] + sum;
@@ -227,7 +240,7 @@ __global__ void __launch_bounds__(attend_threads)
             to[e] = sum;
             if (e == 0) to[d] = most[g], to[d + 1] = total[g];
         } else {
-            cuda_store(cuda_row(y, r), y.type, (first_head + g) * d + e, sum / total[g] * source.v_scale());
+            attend_put(y, r, (first_head + g) * d + e, sum / total[g] * source.v_scale());
         }
     }
 }
@@ -247,7 +260,7 @@ __global__ void attend_combine_kernel(S source, tsr_view y, int64_t first_row, i
     for (int e = threadIdx.x; e < d; e += blockDim.x) {
         float sum = 0;
         for (int s = 0; s < used; s++) sum += from[s * (d + 2) + e] * expf(from[s * (d + 2) + d] - most);
-        cuda_store(cuda_row(y, r), y.type, (int64_t)blockIdx.y * d + e, sum / total * source.v_scale());
+        attend_put(y, r, (int64_t)blockIdx.y * d + e, sum / total * source.v_scale());
     }
 }
 
@@ -425,14 +438,14 @@ __global__ void __launch_bounds__(attend_threads)
         total[k] += __shfl_xor_sync(cuda_all_lanes, total[k], 1);
         total[k] += __shfl_xor_sync(cuda_all_lanes, total[k], 2);
         if (row[k] >= rows) continue;
-        unsigned char *to = cuda_row(y, first + row[k] / group);
         int64_t col = (kv_head * group + row[k] % group) * d;
 #pragma unroll
         for (int c = 0; c < DIM / 8; c++)
 #pragma unroll
             for (int e = 0; e < 2; e++)
                 if (8 * c + 2 * t + e < d)
-                    cuda_store(to, y.type, col + 8 * c + 2 * t + e, out[c][2 * k + e] / total[k]);
+                    attend_put(y, first + row[k] / group, col + 8 * c + 2 * t + e,
+                               out[c][2 * k + e] / total[k]);
     }
 }
 
@@ -482,11 +495,18 @@ static inline bool attend_aligned(const void *data, int64_t stride_bytes, const 
     return (uintptr_t)data % 16 == 0 && stride_bytes % 16 == 0 && h.head_dim % 8 == 0;
 }
 
-/* ---------------------------------------------------------------- Hopper -------------------------------- */
+/* ---------------------------------------------------------------- kernels of their own files ------------ */
 
-/* attend_wgmma.cu: tiles on the asynchronous tensor cores. False where they do not fit, and nothing was done. */
-bool attend_wgmma(tsr_queue *q, const char *op, const span_source &source, const tsr_view &y, int64_t max_rows);
-bool attend_wgmma(tsr_queue *q, const char *op, const page_source &source, const tsr_view &y, const tsr_view &x,
-                  int64_t first_seq, int64_t n, int64_t max_rows);
+/* attend_decode.cu: one new row of each of the first n_decode sequences, bf16, over pages of bf16 or FP8. x begins with
+ * the queries; with `write` it is qkv, whose keys and values are stored first. */
+bool attend_decode_fits(const tsr_view &x, const tsr_pages &pages, const tsr_heads &heads);
+void attend_decode(tsr_queue *q, const char *op, const page_source &source, const tsr_view &y,
+                   const tsr_view &x, bool write, int64_t n_decode);
+
+/* attend_wgmma.cu: tiles on Hopper's asynchronous tensor cores. False where they do not fit, and nothing was done. */
+bool attend_wgmma(tsr_queue *q, const char *op, const span_source &source, const tsr_view &y,
+                  int64_t max_rows);
+bool attend_wgmma(tsr_queue *q, const char *op, const page_source &source, const tsr_view &y,
+                  const tsr_view &x, int64_t first_seq, int64_t n, int64_t max_rows);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/attend.cuh"
 #include "kernels/cuda/attend_hopper.cuh"
+#include "kernels/cuda/mma.cuh"
 
 namespace
 {
@@ -25,15 +26,17 @@ struct tile_maps {
 
 /* Heads of DIM dimensions, KEYS keys at a time, GROUPS warpgroups of 64 rows; whether these take turns. What is measured
  * best: three that take turns where exponentials take as long as products; two left alone where products rule. */
-template <int DIM, int KEYS, int GROUPS, bool TURNS>
+template <int DIM, int KEYS, int GROUPS, bool TURNS, bool CODES = false>
 struct shape {
-    enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS };
+    enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS, codes = CODES };
     enum { q_half = rows * 128, half = KEYS * 128 }; /* bytes of 64 columns of a tile */
     enum { q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2 };
-    static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes;
+    enum { staging = CODES ? 2 * KEYS * DIM : 0 }; /* codes of two tiles on their way */
+    static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes + staging;
 };
 typedef shape<64, 128, 3, true> narrow_heads;
 typedef shape<128, 128, 2, false> wide_heads;
+typedef shape<128, 128, 2, false, true> wide_heads_fp8;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -109,6 +112,59 @@ CUDA_INLINE void fetch_tiles(const S &source, const tile_maps &maps, barriers *b
     }
 }
 
+template <int DIM, int KEYS>
+CUDA_INLINE void fetch_codes(const span_source &, barriers *, unsigned char *, unsigned char *, int64_t,
+                             int64_t, int)
+{
+}
+
+/* The same of pages of FP8, by all threads of the warpgroup: each copies pieces of 16 codes and widens those that it
+ * has copied. Tiles come in the order in which they are multiplied: keys 0, keys 1, values 0, keys 2, values 1 ... */
+template <int DIM, int KEYS>
+CUDA_INLINE void fetch_codes(const page_source &s, barriers *b, unsigned char *tiles, unsigned char *staging,
+                             int64_t i, int64_t kv_head, int n)
+{
+    constexpr int kPieces = DIM / 16, kRows = kGroup / kPieces, kEach = KEYS / kRows;
+    page_keys keys = s.keys(i, kv_head);
+    int thread = threadIdx.x % kGroup, piece = thread % kPieces, n_tiles = (n + KEYS - 1) / KEYS;
+    auto is_key = [&](int c) { return c == 0 || (c % 2 == 1 && (c + 1) / 2 < n_tiles); };
+    auto tile_of = [&](int c) { return is_key(c) ? (c + 1) / 2 : c % 2 ? n_tiles - 1 : c / 2 - 1; };
+    auto slot = [&](int c, int k) { return staging + ((c % 2 * kEach + k) * kGroup + thread) * 16; };
+    auto ask = [&](int c) {
+        const unsigned char *base = is_key(c) ? keys.k : keys.v;
+        if (c < 2 * n_tiles)
+#pragma unroll
+            for (int k = 0; k < kEach; k++) {
+                int p = tile_of(c) * KEYS + thread / kPieces + k * kRows;
+                const unsigned char *from = p < n ? keys.at(base, p) : nullptr;
+                cuda_copy16(slot(c, k), from ? from + piece * 16 : base, from != nullptr);
+            }
+        cuda_copy_commit();
+    };
+    ask(0);
+    for (int c = 0; c < 2 * n_tiles; c++) {
+        ask(c + 1);
+        cuda_copy_wait<1>();
+        int j = tile_of(c), stage = j % kStages;
+        hopper_barrier_wait(is_key(c) ? &b->k_empty[stage] : &b->v_empty[stage], (j / kStages & 1) ^ 1);
+        unsigned char *tile = tiles + ((is_key(c) ? 0 : kStages) + stage) * KEYS * DIM * 2;
+#pragma unroll
+        for (int k = 0; k < kEach; k++) {
+            uint4 codes = *(const uint4 *)slot(c, k);
+            int row = thread / kPieces + k * kRows, at = piece % 4 * 2;
+            unsigned char *to = tile + piece / 4 * KEYS * 128 + row * 128;
+            *(uint4 *)(to + (at ^ row % 8) * 16) =
+                make_uint4(cuda_widen_fp8x2(codes.x & 0xffff), cuda_widen_fp8x2(codes.x >> 16),
+                           cuda_widen_fp8x2(codes.y & 0xffff), cuda_widen_fp8x2(codes.y >> 16));
+            *(uint4 *)(to + ((at + 1) ^ row % 8) * 16) =
+                make_uint4(cuda_widen_fp8x2(codes.z & 0xffff), cuda_widen_fp8x2(codes.z >> 16),
+                           cuda_widen_fp8x2(codes.w & 0xffff), cuda_widen_fp8x2(codes.w >> 16));
+        }
+        hopper_publish();
+        hopper_barrier_arrive(is_key(c) ? &b->k_full[stage] : &b->v_full[stage]);
+    }
+}
+
 /* Blocks: tiles of a sequence's queries, the last first as they see most; KV heads; sequences. */
 template <class SHAPE, class S>
 __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
@@ -116,7 +172,8 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
 {
     typedef SHAPE at;
     constexpr int DIM = at::dim, KEYS = at::keys, GROUPS = at::groups;
-    constexpr int kProducer = GROUPS == 2 ? 24 : 32, kConsumer = GROUPS == 2 ? 240 : 160;
+    constexpr int kProducer = at::codes ? 56 : GROUPS == 2 ? 24 : 32;
+    constexpr int kConsumer = at::codes ? 224 : GROUPS == 2 ? 240 : 160;
     CUDA_DYNAMIC_SHARED(memory);
     __shared__ barriers b;
     unsigned char *queries = memory + (1024 - (hopper_shared(memory) & 1023)) % 1024,
@@ -134,8 +191,8 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     if (threadIdx.x == 0) {
         hopper_barrier_init(&b.q, 1);
         for (int s = 0; s < kStages; s++) {
-            hopper_barrier_init(&b.k_full[s], 1);
-            hopper_barrier_init(&b.v_full[s], 1);
+            hopper_barrier_init(&b.k_full[s], at::codes ? kGroup : 1);
+            hopper_barrier_init(&b.v_full[s], at::codes ? kGroup : 1);
             hopper_barrier_init(&b.k_empty[s], 4 * active);
             hopper_barrier_init(&b.v_empty[s], 4 * active);
         }
@@ -145,15 +202,18 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
 
     if (wg == GROUPS) {
         hopper_give_registers<kProducer>();
-        if (threadIdx.x / cuda_warp != 4 * GROUPS) return;
-        if (threadIdx.x % cuda_warp == 0) {
+        if (!at::codes && threadIdx.x / cuda_warp != 4 * GROUPS) return;
+        if (threadIdx.x == kGroup * GROUPS) {
             hopper_barrier_expect(&b.q, at::q_bytes);
             for (int half = 0; half < DIM / 64; half++)
                 hopper_copy(queries + half * at::q_half, &maps.q, &b.q, 64 * half, (int)kv_head * group,
                             (int)first + tile / group);
         }
         __syncwarp();
-        fetch_tiles<DIM, KEYS>(source, maps, &b, tiles, i, kv_head, n);
+        if (at::codes)
+            fetch_codes<DIM, KEYS>(source, &b, tiles, tiles + 2 * kStages * at::tile_bytes, i, kv_head, n);
+        else
+            fetch_tiles<DIM, KEYS>(source, maps, &b, tiles, i, kv_head, n);
         return;
     }
     hopper_take_registers<kConsumer>();
@@ -164,7 +224,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     int row = tile + 64 * wg + threadIdx.x % kGroup / cuda_warp * 16 + lane / 4, sees[2];
     for (int k = 0; k < 2; k++) sees[k] = row + 8 * k < rows ? source.sees(i, (row + 8 * k) / group) : 1;
     int least = source.sees(i, (tile + 64 * wg) / group), n_tiles = (n + KEYS - 1) / KEYS;
-    const float scale = h.scale * 1.44269504f; /* weights are powers of 2 */
+    const float scale = h.scale * source.k_scale() * 1.44269504f; /* weights are powers of 2 */
     float s[KEYS / 2], out[DIM / 2], most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, factor[2];
     uint32_t weights[KEYS / 4];
 
@@ -271,7 +331,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
         int r = row + 8 * k;
         if (r >= rows) continue;
         int64_t col = (kv_head * group + r % group) * DIM + 2 * t;
-        float inverse = 1 / total[k];
+        float inverse = source.v_scale() / total[k];
 #pragma unroll
         for (int e = 0; e < DIM / 8; e++)
             attend_put2(y, first + r / group, col + 8 * e, out[4 * e + 2 * k] * inverse,
@@ -371,16 +431,19 @@ bool attend_wgmma(tsr_queue *q, const char *op, const page_source &source, const
 {
     const tsr_heads &h = source.heads;
     const tsr_pages &p = source.pages;
-    if (!fits(q, x, h) || cuda_idle(q) || p.type != TSR_BF16 || p.page_tokens % 64 != 0 ||
-        !attend_aligned(p.k, p.page_stride, h) || !attend_aligned(p.v, p.page_stride, h))
+    bool narrow = h.head_dim == 64, codes = p.type == TSR_FP8;
+    if (!fits(q, x, h) || cuda_idle(q) || (p.type != TSR_BF16 && !(codes && !narrow)) ||
+        p.page_tokens % 64 != 0 || !attend_aligned(p.k, p.page_stride, h) ||
+        !attend_aligned(p.v, p.page_stride, h))
         return false;
-    tile_maps maps;
-    bool narrow = h.head_dim == 64;
-    if (!describe_rows(&maps.q, x, h, narrow ? narrow_heads::rows : wide_heads::rows, h.n_q / h.n_kv) ||
-        !describe_pages(&maps.k, p.k, p, h) || !describe_pages(&maps.v, p.v, p, h))
+    tile_maps maps = {};
+    if (!describe_rows(&maps.q, x, h, narrow ? narrow_heads::rows : wide_heads::rows, h.n_q / h.n_kv))
         return false;
+    if (!codes && (!describe_pages(&maps.k, p.k, p, h) || !describe_pages(&maps.v, p.v, p, h))) return false;
     if (narrow)
         start<narrow_heads>(q, op, maps, source, y, first_seq, n, max_rows);
+    else if (codes)
+        start<wide_heads_fp8>(q, op, maps, source, y, first_seq, n, max_rows);
     else
         start<wide_heads>(q, op, maps, source, y, first_seq, n, max_rows);
     return true;

@@ -60,6 +60,7 @@ size_t tsr_cuda_kv_attend_work(const tsr_queue *q, tsr_heads heads, const tsr_st
 size_t tsr_cuda_moe_ffn_work(const tsr_queue *q, const tsr_weight *up, const tsr_weight *down, tsr_view ids);
 size_t tsr_cuda_sample_work(const tsr_queue *q, tsr_view logits);
 size_t tsr_cuda_mamba_mix_work(const tsr_queue *q, tsr_view y, const tsr_mixer *m, const tsr_step *step);
+size_t tsr_cuda_attention_work(const tsr_queue *q, tsr_view y, tsr_heads heads, const tsr_step *step);
 
 tsr_ceiling_fn tsr_cuda_ceiling;
 

@@ -33,10 +33,11 @@ void tsr_cuda_kv_attend(tsr_queue *q, tsr_view y, tsr_view x, tsr_pages pages, t
                         const tsr_step *step)
 {
     if (!attend_fits(q, "kv_attend", heads)) return;
-    page_source source = {pages,       heads,        step->spans.start, step->pos,
-                          step->pages, step->n_seqs, step->max_pages};
+    page_source source = page_source_of(pages, heads, step);
     int64_t n_long = step->n_seqs - step->n_decode, n_rows = step->n_rows - step->n_decode;
-    if (step->n_decode) {
+    if (step->n_decode && attend_decode_fits(x, pages, heads)) {
+        attend_decode(q, "kv_attend", source, y, x, false, step->n_decode);
+    } else if (step->n_decode) {
         cut c = cut_of(heads, step);
         attend_rows(q, "kv_attend", source, y, x, 0, step->n_decode, c.split, c.splits, (float *)q->work);
     }

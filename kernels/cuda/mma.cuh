@@ -22,6 +22,20 @@ CUDA_INLINE uint32_t cuda_widen_fp8x2(uint32_t codes)
     return cuda_to_bf16x2(cuda_from_f16(h.x), cuda_from_f16(h.y));
 }
 
+/* The same as two of f16. */
+CUDA_INLINE uint32_t cuda_fp8x2_as_f16(uint32_t codes)
+{
+    __half2_raw h = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)codes, __NV_E4M3);
+    return (uint32_t)h.x | (uint32_t)h.y << 16;
+}
+
+/* Two values rounded to f16; `low` comes first in memory. */
+CUDA_INLINE uint32_t cuda_to_f16x2(float low, float high)
+{
+    return (uint32_t)__half_as_ushort(__float2half_rn(low)) |
+           (uint32_t)__half_as_ushort(__float2half_rn(high)) << 16;
+}
+
 #ifdef __CUDACC__
 
 /* d += a b */
@@ -49,6 +63,15 @@ CUDA_INLINE uint32_t cuda_fma_bf16x2(uint32_t a, uint32_t b, uint32_t c)
     uint32_t d;
     asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
     return d;
+}
+
+/* The same of f16. */
+CUDA_INLINE void cuda_mma_f16(float *d, const uint32_t *a, const uint32_t *b)
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 /* Two b fragments from a matrix that lies [k][n] in shared memory: lane l gives the address of 8 values, row
@@ -90,7 +113,8 @@ CUDA_INLINE float cuda_half_of(uint32_t pair, int i)
     return cuda_from_bf16((uint16_t)(pair >> 16 * i));
 }
 
-CUDA_INLINE void cuda_mma_bf16(float *d, const uint32_t *a, const uint32_t *b)
+template <typename Of>
+CUDA_INLINE void cuda_mma_by(float *d, const uint32_t *a, const uint32_t *b, Of of)
 {
     int lane = threadIdx.x % cuda_warp, g = lane / 4, t = lane % 4;
     for (int s = 0; s < 4; s++) {
@@ -101,9 +125,18 @@ CUDA_INLINE void cuda_mma_bf16(float *d, const uint32_t *a, const uint32_t *b)
         for (int m = 0; m < 2; m++)
             for (int n = 0; n < 2; n++)
                 for (int i = 0; i < 4; i++)
-                    d[2 * m + n] +=
-                        cuda_half_of(row[m + i / 2 * 2], i % 2) * cuda_half_of(col[n][i / 2], i % 2);
+                    d[2 * m + n] += of(row[m + i / 2 * 2], i % 2) * of(col[n][i / 2], i % 2);
     }
+}
+
+CUDA_INLINE void cuda_mma_bf16(float *d, const uint32_t *a, const uint32_t *b)
+{
+    cuda_mma_by(d, a, b, cuda_half_of);
+}
+
+CUDA_INLINE void cuda_mma_f16(float *d, const uint32_t *a, const uint32_t *b)
+{
+    cuda_mma_by(d, a, b, [](uint32_t pair, int i) { return cuda_from_f16((uint16_t)(pair >> 16 * i)); });
 }
 
 CUDA_INLINE void cuda_load_matrices(uint32_t *to, const void *row)

@@ -43,6 +43,7 @@ extern "C" {
 #pragma weak tsr_cuda_moe_ffn_work
 #pragma weak tsr_cuda_sample_work
 #pragma weak tsr_cuda_mamba_mix_work
+#pragma weak tsr_cuda_attention_work
 #pragma weak tsr_cuda_ceiling
 }
 
@@ -94,6 +95,7 @@ extern "C" TSR_EXPORT int tsr_module_open(int abi, const tsr_module_host *host, 
     SLOT(moe_ffn_work);
     SLOT(sample_work);
     SLOT(mamba_mix_work);
+    SLOT(attention_work);
 
     SLOT(ceiling);
 #undef SLOT

@@ -180,6 +180,13 @@ static inline float rsqrtf(float value)
 {
     return 1 / sqrtf(value);
 }
+static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned choice)
+{
+    uint64_t bytes = (uint64_t)b << 32 | a;
+    unsigned result = 0;
+    for (int i = 0; i < 4; i++) result |= (unsigned)(bytes >> 8 * (choice >> 4 * i & 7) & 0xff) << 8 * i;
+    return result;
+}
 static inline int __popc(unsigned bits)
 {
     return __builtin_popcount(bits);

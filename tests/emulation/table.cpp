@@ -79,6 +79,8 @@ extern "C" bool tsr_emulated_ops(tsr_ops *ops)
     ops->attend_work = tsr_cuda_attend_work;
     ops->kv_attend = tsr_cuda_kv_attend;
     ops->kv_attend_work = tsr_cuda_kv_attend_work;
+    ops->attention = tsr_cuda_attention;
+    ops->attention_work = tsr_cuda_attention_work;
     ops->norm = tsr_cuda_norm;
     ops->convert = tsr_cuda_convert;
     ops->embed = tsr_cuda_embed;
