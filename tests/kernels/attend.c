@@ -1,7 +1,32 @@
 /* tests/kernels/attend.c: full attention in spans; a single dominant key; ragged spans. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/kernels/kt.h"
+
+/* Sizes of the sums of every span. */
+static void fill_sizes(double *size, tsr_view qkv, tsr_heads h, const int32_t *start, int64_t n)
+{
+    int64_t d = h.head_dim, rows = qkv.rows, group = h.n_q / h.n_kv;
+    double *keys = calloc((size_t)(2 * rows * d + d), sizeof *keys);
+    if (!keys) exit(1);
+    double *values = keys + rows * d, *query = values + rows * d;
+    for (int64_t head = 0; head < h.n_kv; head++) {
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < d; c++) {
+                keys[r * d + c] = kt_at(qkv, r, (h.n_q + head) * d + c);
+                values[r * d + c] = kt_at(qkv, r, (h.n_q + h.n_kv + head) * d + c);
+            }
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t r = start[i]; r < start[i + 1]; r++)
+                for (int64_t j = head * group; j < (head + 1) * group; j++) {
+                    for (int64_t c = 0; c < d; c++) query[c] = kt_at(qkv, r, j * d + c);
+                    kt_attend_size(size + r * h.n_q * d + j * d, query, keys + start[i] * d,
+                                   values + start[i] * d, start[i + 1] - start[i], d, h.scale);
+                }
+    }
+    free(keys);
+}
 
 static void run(kt *t)
 {
@@ -37,6 +62,8 @@ static void run(kt *t)
     tsr_spans spans = {kt_part_ints(t, mine, t->end - t->first + 1), t->end - t->first, longest};
     tsr_view y =
         kt_out(t, kt_flt(t), start[n], h.n_q * h.head_dim, "y", kt_attend(h.head_dim, 1025, score, type));
+    double *size = kt_size(t, y);
+    if (size) fill_sizes(size, qkv, h, start, n);
     tsr_attend(t->q, kt_part(t, y), kt_part(t, qkv), h, spans);
 }
 

@@ -1,12 +1,13 @@
 /* tests/kernels/bench_attend.cu: attention on the device at the sizes of the model, beside ceilings of the same run.
  *
- *   bench_attend [vision|prefill|decode]
+ *   bench_attend [vision|prefill|decode|prefill-fp8|decode-fp8]    fp8: of the pages
  *
  * Ceilings: reading 2 GiB for decoding, the bf16 product of 8192^3 for the others. A time is the median of 9 replays
  * of a graph of several calls, by events; keys and values rotate through a pool of pages that no cache holds. Some
  * rows of each result are compared with plain sums in double: `off` is the largest difference, of the largest value.
  */
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ extern "C" {
 namespace
 {
 constexpr int kRuns = 9, kPageTokens = 64;
+constexpr float kScale = 0.7f; /* of FP8 pages */
 constexpr size_t kRead = (size_t)2 << 30;
 
 [[noreturn]] void give_up(const char *what)
@@ -66,6 +68,13 @@ __global__ void fill_kernel(__nv_bfloat16 *to, size_t n, float size)
     }
 }
 
+/* Words of four codes of E4M3 below 2 in size, never NaN. */
+__global__ void codes_kernel(uint32_t *to, size_t n)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        to[i] = mixed((uint32_t)i) & 0xbfbfbfbfu;
+}
+
 __global__ void read_kernel(const uint4 *from, size_t n, uint32_t *sink)
 {
     uint32_t all = 0;
@@ -80,7 +89,9 @@ __global__ void read_kernel(const uint4 *from, size_t n, uint32_t *sink)
 
 /* What one row and head attends to: key p is at page[p / tokens] * page_stride + p % tokens * token_stride elements. */
 struct sample {
-    const __nv_bfloat16 *query, *k, *v;
+    const __nv_bfloat16 *query;
+    const void *k, *v;
+    bool fp8;
     const int32_t *pages; /* NULL: one page */
     int64_t page_stride, token_stride;
     int tokens, n, d;
@@ -94,14 +105,15 @@ __global__ void check_kernel(const sample *samples, double *weights, int most, f
     double *w = weights + (size_t)blockIdx.x * most;
     __shared__ double max[256], sum[256];
     double mine = -1e300;
-    auto at = [&](const __nv_bfloat16 *base, int p) {
-        return base + (s.pages ? s.pages[p / s.tokens] * s.page_stride + p % s.tokens * s.token_stride
-                               : p * s.token_stride);
+    auto at = [&](const void *base, int p, int e) -> double {
+        int64_t i = e + (s.pages ? s.pages[p / s.tokens] * s.page_stride + p % s.tokens * s.token_stride
+                                 : p * s.token_stride);
+        if (!s.fp8) return __bfloat162float(((const __nv_bfloat16 *)base)[i]);
+        return kScale * (float)((const __nv_fp8_e4m3 *)base)[i];
     };
     for (int p = threadIdx.x; p < s.n; p += blockDim.x) {
         double dot = 0;
-        for (int e = 0; e < s.d; e++)
-            dot += (double)__bfloat162float(s.query[e]) * __bfloat162float(at(s.k, p)[e]);
+        for (int e = 0; e < s.d; e++) dot += (double)__bfloat162float(s.query[e]) * at(s.k, p, e);
         mine = fmax(mine, w[p] = dot * scale);
     }
     max[threadIdx.x] = mine;
@@ -117,7 +129,7 @@ __global__ void check_kernel(const sample *samples, double *weights, int most, f
     double worst = 0, largest = 0;
     for (int e = threadIdx.x; e < s.d; e += blockDim.x) {
         double want = 0;
-        for (int p = 0; p < s.n; p++) want += w[p] * (double)__bfloat162float(at(s.v, p)[e]);
+        for (int p = 0; p < s.n; p++) want += w[p] * at(s.v, p, e);
         want /= total;
         double difference = fabs(want - __bfloat162float(s.got[e]));
         worst = fmax(worst, difference == difference ? difference : 1e30),
@@ -227,6 +239,7 @@ void vision(bench *b)
             samples[i] = {own,
                           from + d + head * 64,
                           from + 2 * d + head * 64,
+                          false,
                           nullptr,
                           0,
                           wide,
@@ -250,8 +263,8 @@ struct contexts {
     int64_t turn, turns; /* pages that one call reads; how many calls read different ones */
 };
 
-contexts contexts_of(__nv_bfloat16 *kv, int64_t n_pages, const tsr_heads &h, int64_t n, int64_t rows,
-                     int64_t ctx)
+contexts contexts_of(unsigned char *kv, tsr_dtype type, const float *scale, int64_t n_pages,
+                     const tsr_heads &h, int64_t n, int64_t rows, int64_t ctx)
 {
     contexts c = {};
     int64_t each = h.n_kv * kPageTokens * h.head_dim, per = (ctx + kPageTokens - 1) / kPageTokens;
@@ -272,8 +285,10 @@ contexts contexts_of(__nv_bfloat16 *kv, int64_t n_pages, const tsr_heads &h, int
     s.pages = sent(table, (size_t)n_pages);
     c.step = s;
     c.turn = n * per, c.turns = n_pages / c.turn;
-    c.pages.k = kv, c.pages.v = kv + each, c.pages.page_stride = each * 4;
-    c.pages.page_tokens = kPageTokens, c.pages.type = TSR_BF16;
+    each *= (int64_t)tsr_dtype_bytes(type);
+    c.pages.k = kv, c.pages.v = kv + each, c.pages.page_stride = 2 * each;
+    c.pages.page_tokens = kPageTokens, c.pages.type = type;
+    c.pages.k_scale = c.pages.v_scale = scale;
     free(start), free(pos), free(table);
     return c;
 }
@@ -282,11 +297,13 @@ sample sample_of(const contexts &c, const tsr_heads &h, const __nv_bfloat16 *x, 
                  const __nv_bfloat16 *y, int64_t seq, int64_t row, int64_t head)
 {
     int64_t r = seq * c.step.max_new + row, kv_head = head / (h.n_q / h.n_kv), d = h.head_dim;
+    int64_t each = (int64_t)tsr_dtype_bytes(c.pages.type), at = kv_head * kPageTokens * d * each;
     return {x + r * x_stride + head * d,
-            (const __nv_bfloat16 *)c.pages.k + kv_head * kPageTokens * d,
-            (const __nv_bfloat16 *)c.pages.v + kv_head * kPageTokens * d,
+            (const char *)c.pages.k + at,
+            (const char *)c.pages.v + at,
+            c.pages.type == TSR_FP8,
             c.step.pages + seq * c.step.max_pages,
-            c.pages.page_stride / 2,
+            c.pages.page_stride / each,
             d,
             kPageTokens,
             (int)(c.step.max_ctx - c.step.max_new + row + 1),
@@ -299,7 +316,7 @@ void give_back(contexts *c)
     cudaFree((void *)c->step.spans.start), cudaFree((void *)c->step.pos), cudaFree((void *)c->step.pages);
 }
 
-void paged(bench *b, bool decode)
+void paged(bench *b, bool decode, tsr_dtype type)
 {
     struct shape {
         int64_t n, rows, ctx;
@@ -311,13 +328,16 @@ void paged(bench *b, bool decode)
                                    {256, 1, 1024}, {256, 1, 4096}};
     tsr_heads h = {32, 8, 128, 0.08838834764f};
     int64_t d = h.n_q * h.head_dim, wide = d + 2 * h.n_kv * h.head_dim, n_pages = 17001;
-    __nv_bfloat16 *kv = normal((size_t)(n_pages * h.n_kv * kPageTokens * h.head_dim * 2), 1);
+    size_t n_kv = (size_t)(n_pages * h.n_kv * kPageTokens * h.head_dim * 2);
+    __nv_bfloat16 *kv = normal(type == TSR_FP8 ? n_kv / 2 : n_kv, 1);
+    if (type == TSR_FP8) codes_kernel<<<1024, 256>>>((uint32_t *)kv, n_kv / 4);
+    const float *scale = sent(&kScale, 1);
     __nv_bfloat16 *x = normal((size_t)(8192 * wide), 1), *y = normal((size_t)(8192 * d), 1);
     const shape *shapes = decode ? decode_shapes : prefill_shapes;
     int n_shapes = decode ? 10 : 8;
     for (int i = 0; i < n_shapes; i++) {
         const shape &s = shapes[i];
-        contexts c = contexts_of(kv, n_pages, h, s.n, s.rows, s.ctx);
+        contexts c = contexts_of((unsigned char *)kv, type, scale, n_pages, h, s.n, s.rows, s.ctx);
         tsr_view qkv = tsr_view_of(x, TSR_BF16, s.n * s.rows, wide),
                  out = tsr_view_of(y, TSR_BF16, s.n * s.rows, d);
         tsr_view queries = tsr_cols(qkv, 0, d);
@@ -338,14 +358,17 @@ void paged(bench *b, bool decode)
                                    k * 7 % 32);
         double off = off_by(samples, 64, h.scale);
         if (decode) {
-            double bytes = (double)(s.n * s.ctx) * (double)(h.n_kv * h.head_dim) * 4;
-            printf("decode  %4d x %6d keys     %9.1f us %6.0f GB/s    %5.2f of read   off %.4f\n", (int)s.n,
-                   (int)s.ctx, t * 1e6, bytes / t * 1e-9, bytes / t / b->read_rate, off);
+            double bytes =
+                (double)(s.n * s.ctx) * (double)(h.n_kv * h.head_dim) * 2 * (double)tsr_dtype_bytes(type);
+            printf("decode  %4d x %6d %s keys     %9.1f us %6.0f GB/s    %5.2f of read   off %.4f\n",
+                   (int)s.n, (int)s.ctx, tsr_dtype_name(type), t * 1e6, bytes / t * 1e-9,
+                   bytes / t / b->read_rate, off);
         } else {
             double pairs = (double)(s.n * s.rows) * ((double)s.ctx - 0.5 * (double)(s.rows - 1));
             double flops = 4 * pairs * (double)d;
-            printf("prefill %d x %5d rows to %6d %9.1f us %6.0f TFLOP/s %5.2f of bf16   off %.4f\n", (int)s.n,
-                   (int)s.rows, (int)s.ctx, t * 1e6, flops / t * 1e-12, flops / t / b->product_rate, off);
+            printf("prefill %d x %5d rows to %6d %s %9.1f us %6.0f TFLOP/s %5.2f of bf16   off %.4f\n",
+                   (int)s.n, (int)s.rows, (int)s.ctx, tsr_dtype_name(type), t * 1e6, flops / t * 1e-12,
+                   flops / t / b->product_rate, off);
         }
         fflush(stdout);
         cudaFree(scratch);
@@ -387,7 +410,9 @@ int main(int argc, char **argv)
     ceilings(&b);
     const char *what = argc > 1 ? argv[1] : "";
     if (!*what || !strcmp(what, "vision")) vision(&b);
-    if (!*what || !strcmp(what, "prefill")) paged(&b, false);
-    if (!*what || !strcmp(what, "decode")) paged(&b, true);
+    if (!*what || !strcmp(what, "prefill")) paged(&b, false, TSR_BF16);
+    if (!*what || !strcmp(what, "decode")) paged(&b, true, TSR_BF16);
+    if (!*what || !strcmp(what, "prefill-fp8")) paged(&b, false, TSR_FP8);
+    if (!*what || !strcmp(what, "decode-fp8")) paged(&b, true, TSR_FP8);
     return 0;
 }

@@ -125,8 +125,10 @@ kt_tol kt_fp8(int64_t n)
 kt_tol kt_attend(int64_t head_dim, int64_t n, double score, tsr_dtype type)
 {
     kt_tol tol = kt_sum(n);
-    tol.terms += 0x1p-24 * score * (2 + 3 * sqrt((double)head_dim));
-    if (type != TSR_F32) tol.terms += 1.5 * 0x1p-8;
+    double weight = 0x1p-24 * score * (2 + 3 * sqrt((double)head_dim));
+    tol.terms += weight;
+    tol.relative += weight;
+    if (type != TSR_F32) tol.terms += 3 * 0x1p-8;
     return tol;
 }
 

@@ -192,15 +192,25 @@ void kt_poison_new(tsr_view slots, const tsr_step *all);
 
 /* ---------------------------------------------------------------- pages --------------------------------- */
 
+typedef struct kt_paged kt_paged;
+
 tsr_heads kt_heads(kt *t);
+tsr_heads kt_heads_usual(kt *t); /* as models have them, which backends have kernels for */
+
+/* Sizes of what one head of one row is summed from, [d]: over n keys and values, [n][d] each. */
+void kt_attend_size(double *size, const double *query, const double *keys, const double *values, int64_t n,
+                    int64_t d, double scale);
+
+/* The same for all rows of a step, whose new keys and values are in the pages or, if `qkv` has any rows, there. */
+void kt_paged_size(double *size, const kt_steps *k, tsr_heads h, const kt_paged *p, tsr_view x, tsr_view qkv);
 
 tsr_dtype kt_page_type(kt *t); /* f32, bf16 or fp8 */
 
-typedef struct kt_paged {
+struct kt_paged {
     tsr_pages pages;
     tsr_view block;     /* [n_pages, ...] */
     int64_t k_at, v_at; /* columns at which keys and values begin */
-} kt_paged;
+};
 
 /* Pages that hold the context of every sequence, and NaN in all other places. `written`: the op stores the new
  * rows itself, and the pages are its output. The scales of fp8 pages are small enough that some values saturate. */
