@@ -4,7 +4,7 @@
  * drop the step, and all that follow, for good. So the rounding is stochastic: v becomes the neighbour below or
  * above with the odds of its distance, and is right on average. The odds' random number is a function of the
  * position behind the step and of the element's place in the layer's state, so that it comes out the same in any
- * batch and slot. Beyond 65504 a state is held there; NaN stays NaN, and infinity becomes one.
+ * batch and slot. Beyond 65504 a state is held there; NaN stays NaN.
  *
  * An includer that compiles for a device defines TSR_HALF_FN to its own qualifiers first.
  * Source of the mixing: A. Appleby, MurmurHash3 (public domain), its finaliser, cut to one multiplication.
@@ -12,36 +12,42 @@
 #ifndef TSR_HALF_STATE_H
 #define TSR_HALF_STATE_H
 
+#include <stdbool.h>
+
 #include "base/dtype.h"
 
 #ifndef TSR_HALF_FN
 #define TSR_HALF_FN static inline
 #endif
 
-/* Random bits for elements 2 pair and 2 pair + 1 of a state that holds `pos` tokens. */
-TSR_HALF_FN uint32_t tsr_half_random(uint32_t pos, uint32_t pair)
+/* Random bits for elements 8 octet .. 8 octet + 7 of a state that holds `pos` tokens. */
+TSR_HALF_FN uint32_t tsr_half_random(uint32_t pos, uint32_t octet)
 {
-    uint32_t h = pair * 0x9e3779b9u + pos * 0xc2b2ae35u;
+    uint32_t h = octet * 0x9e3779b9u + pos * 0xc2b2ae35u;
     h ^= h >> 16;
     h *= 0x85ebca6bu;
     return h ^ h >> 13;
 }
 
-/* The 13 bits of the even or the odd one, as the upper fraction of an f32. */
-TSR_HALF_FN uint32_t tsr_half_fraction(uint32_t random, int odd)
+/* The k-th's part of them: a fraction's 23 bits. Neighbours have opposite ones, and four in eight are met twice: an
+ * element's own must be fresh in every step, those of one step need not be strangers. */
+TSR_HALF_FN uint32_t tsr_half_fraction(uint32_t random, int k)
 {
-    return (odd ? random >> 9 : random << 10) & 0x007ffc00u;
+    uint32_t fraction = k & 2 ? random & 0x007fffffu : random >> 9;
+    return k & 1 ? fraction ^ 0x007fffffu : fraction;
 }
 
-/* v moved away from zero by a random part, below one, of the distance of its neighbours in f16. */
+/* v moved away from zero by that part of the distance of its neighbours in f16, rounded towards zero. */
 static inline float tsr_half_moved(float v, uint32_t fraction)
 {
     uint32_t bits = tsr_bits_of(v), exponent = bits & 0x7f800000u;
-    if (exponent < 0x38800000u) exponent = 0x38800000u;         /* below 2^-14 neighbours are 2^-24 apart */
-    float unit = tsr_float_of((bits & 0x80000000u) | exponent); /* 1024 times the distance */
-    float one_to_two = tsr_float_of(0x3a800000u | fraction);    /* times 2^-10 */
-    return (float)((double)one_to_two * unit +
-                   (v - 0x1p-10f * unit)); /* exact before its one rounding: an fma */
+    if (exponent < 0x38800000u) exponent = 0x38800000u;           /* below 2^-14 neighbours are 2^-24 apart */
+    float unit = tsr_float_of((bits & 0x80000000u) | exponent);   /* 1024 times the distance */
+    float part = tsr_float_of(0x3a800000u | fraction) - 0x1p-10f; /* of 2^-10 */
+    double exact = (double)part * unit + v;
+    float moved = (float)exact;
+    bool past = exact < 0 ? (double)moved < exact : (double)moved > exact;
+    return past ? tsr_float_of(tsr_bits_of(moved) - 1) : moved;
 }
 
 /* f16 of w, rounded towards zero. */
@@ -67,8 +73,8 @@ static inline float tsr_half_value(uint16_t h)
 /* Element i of a layer's state that holds `pos` tokens. */
 static inline uint16_t tsr_half_state(float v, uint32_t pos, int64_t i)
 {
-    uint32_t random = tsr_half_random(pos, (uint32_t)(i >> 1));
-    return tsr_half_cut(tsr_half_moved(v, tsr_half_fraction(random, (int)(i & 1))));
+    uint32_t random = tsr_half_random(pos, (uint32_t)(i >> 3));
+    return tsr_half_cut(tsr_half_moved(v, tsr_half_fraction(random, (int)(i & 7))));
 }
 
 #endif

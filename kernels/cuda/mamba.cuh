@@ -36,13 +36,17 @@ static inline mixer_shape cuda_mixer_shape(const tsr_mixer *m)
     return s;
 }
 
-/* clamp(softplus(raw + bias)) */
-CUDA_INLINE float cuda_dt(const mixer_shape &m, float raw, int head)
+/* clamp(softplus(v)), v with its bias */
+CUDA_INLINE float cuda_softplus(const mixer_shape &m, float v)
 {
-    float v = raw + m.dt_bias[head];
     v = v > 20 ? v : log1pf(expf(v));
     v = v < m.dt_min ? m.dt_min : v;
     return v > m.dt_max ? m.dt_max : v;
+}
+
+CUDA_INLINE float cuda_dt(const mixer_shape &m, float raw, int head)
+{
+    return cuda_softplus(m, raw + m.dt_bias[head]);
 }
 
 CUDA_INLINE unsigned char *cuda_slot(const tsr_slots &slots, int64_t slot)
@@ -50,19 +54,24 @@ CUDA_INLINE unsigned char *cuda_slot(const tsr_slots &slots, int64_t slot)
     return (unsigned char *)slots.data + slot * slots.slot_stride;
 }
 
-/* Two neighbours of a state in f16, as kernels/half_state.h rounds them; `random` is theirs. */
+/* As tsr_half_moved. */
 CUDA_INLINE float cuda_half_moved(float v, uint32_t fraction)
 {
-    uint32_t bits = __float_as_uint(v), exponent = bits & 0x7f800000u;
-    exponent = exponent > 0x38800000u ? exponent : 0x38800000u;
+#ifdef __CUDACC__
+    uint32_t bits = __float_as_uint(v), exponent = max(bits & 0x7f800000u, 0x38800000u);
     float unit = __uint_as_float((bits & 0x80000000u) | exponent);
-    return fmaf(__uint_as_float(0x3a800000u | fraction), unit, fmaf(-0x1p-10f, unit, v));
+    return __fmaf_rz(__uint_as_float(0x3a800000u | fraction) - 0x1p-10f, unit, v);
+#else
+    return tsr_half_moved(v, fraction);
+#endif
 }
 
-CUDA_INLINE uint32_t cuda_to_half2(float even, float odd, uint32_t random)
+/* Two neighbours of a state in f16, as kernels/half_state.h rounds them: the k-th and the next of the eight that
+ * share `random`. */
+CUDA_INLINE uint32_t cuda_to_half2(float even, float odd, uint32_t random, int k)
 {
-    even = cuda_half_moved(even, tsr_half_fraction(random, 0));
-    odd = cuda_half_moved(odd, tsr_half_fraction(random, 1));
+    even = cuda_half_moved(even, tsr_half_fraction(random, k));
+    odd = cuda_half_moved(odd, tsr_half_fraction(random, k + 1));
 #ifdef __CUDACC__
     uint32_t both;
     asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(odd), "f"(even));
@@ -109,17 +118,17 @@ CUDA_INLINE void cuda_state_store4(void *state, tsr_dtype type, int64_t i, int64
         return;
     }
     uint16_t *at = (uint16_t *)state + i;
-    uint32_t pair = (uint32_t)(i / 2);
-    if (i % 2 == 0 && i + 4 <= limit && cuda_aligned(at, 8)) {
-        *(uint2 *)at = make_uint2(cuda_to_half2(v.x, v.y, tsr_half_random((uint32_t)pos, pair)),
-                                  cuda_to_half2(v.z, v.w, tsr_half_random((uint32_t)pos, pair + 1)));
+    if (i % 4 == 0 && i + 4 <= limit && cuda_aligned(at, 8)) {
+        uint32_t random = tsr_half_random((uint32_t)pos, (uint32_t)(i / 8));
+        *(uint2 *)at =
+            i % 8 ? make_uint2(cuda_to_half2(v.x, v.y, random, 4), cuda_to_half2(v.z, v.w, random, 6))
+                  : make_uint2(cuda_to_half2(v.x, v.y, random, 0), cuda_to_half2(v.z, v.w, random, 2));
         return;
     }
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-        uint32_t two =
-            cuda_to_half2(values[k], values[k], tsr_half_random((uint32_t)pos, (uint32_t)((i + k) / 2)));
-        if (i + k < limit) at[k] = (uint16_t)((i + k) % 2 ? two >> 16 : two);
+        uint32_t random = tsr_half_random((uint32_t)pos, (uint32_t)((i + k) / 8));
+        if (i + k < limit) at[k] = (uint16_t)cuda_to_half2(values[k], 0, random, (int)((i + k) % 8));
     }
 }
 
@@ -272,6 +281,10 @@ void cuda_by_state(tsr_queue *q, const char *op, int64_t d_state, F f)
 }
 
 /* ---------------------------------------------------------------- the parts of mamba_mix ---------------- */
+
+/* The decode rows on Hopper, in kernels/cuda/mamba_stream.cu; false: not for this layer. */
+bool cuda_mix_stream(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr_mamba_state s,
+                     const tsr_step *step);
 
 /* In kernels/cuda/conv.cu and scan.cu; the views hold all rows of the step. */
 void cuda_conv_prefill(tsr_queue *q, tsr_view y, tsr_view x, const tsr_mixer *m, tsr_slots conv,
