@@ -33,12 +33,18 @@ CUDA_INLINE void bulk_arrive(uint64_t *barrier)
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(bulk_shared(barrier)) : "memory");
 }
 
-/* Arrive, and copy `bytes` to shared memory. */
-CUDA_INLINE void bulk_fetch(void *to, const void *from, unsigned bytes, uint64_t *barrier)
+/* Arrive, and have the phase last until so many bytes have come. */
+CUDA_INLINE void bulk_expect(uint64_t *barrier, unsigned bytes)
 {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(bulk_shared(barrier)),
                  "r"(bytes)
                  : "memory");
+}
+
+/* Arrive, and copy `bytes` to shared memory. */
+CUDA_INLINE void bulk_fetch(void *to, const void *from, unsigned bytes, uint64_t *barrier)
+{
+    bulk_expect(barrier, bytes);
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
             bulk_shared(to)),
@@ -88,6 +94,7 @@ CUDA_INLINE void bulk_stored()
 CUDA_INLINE void bulk_open(uint64_t *) {}
 CUDA_INLINE void bulk_opened() {}
 CUDA_INLINE void bulk_arrive(uint64_t *) {}
+CUDA_INLINE void bulk_expect(uint64_t *, unsigned) {}
 CUDA_INLINE void bulk_fetch(void *, const void *, unsigned, uint64_t *) {}
 CUDA_INLINE void bulk_wait(uint64_t *, unsigned) {}
 CUDA_INLINE void bulk_publish() {}

@@ -30,6 +30,32 @@ CUDA_INLINE void cuda_cluster_sync()
                      : "memory");
 }
 
+/* The same for the first meeting of all, in two halves with other work between them: that they have begun, and that
+ * barriers opened before are open. Nothing else is seen. */
+CUDA_INLINE void cuda_cluster_arrive()
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+CUDA_INLINE void cuda_cluster_wait()
+{
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+/* Write a word of the shared memory of block `rank`, and count its 4 bytes at that block's barrier. */
+CUDA_INLINE void cuda_cluster_send(float *shared, uint64_t *barrier, unsigned rank, float value)
+{
+    unsigned to, at;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(to)
+        : "r"((unsigned)__cvta_generic_to_shared(shared)), "r"(rank));
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(at)
+        : "r"((unsigned)__cvta_generic_to_shared(barrier)), "r"(rank));
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
+                 "r"(__float_as_uint(value)), "r"(at)
+                 : "memory");
+}
+
 /* A word of shared memory, as block `rank` of the cluster has it. */
 CUDA_INLINE float cuda_cluster_load(const float *shared, unsigned rank)
 {
@@ -54,6 +80,9 @@ CUDA_INLINE void cuda_cluster_sync()
 {
     __syncthreads();
 }
+CUDA_INLINE void cuda_cluster_arrive() {}
+CUDA_INLINE void cuda_cluster_wait() {}
+CUDA_INLINE void cuda_cluster_send(float *, uint64_t *, unsigned, float) {}
 CUDA_INLINE float cuda_cluster_load(const float *shared, unsigned rank)
 {
     (void)rank;

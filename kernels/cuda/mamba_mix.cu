@@ -1,9 +1,10 @@
 /* kernels/cuda/mamba_mix.cu: conv, scan and gated norm in one.
  *
- * Decode rows take one kernel. A group owns its heads, its B and C and its norm, so nothing crosses groups: a
- * sequence's group is the work of one cluster, whose blocks share its heads. Each block convolves its own
- * columns, and B and C for itself; only the sum of squares is put together across the cluster. The convolution's
- * tail is moved on behind that meeting, when every block has read B and C of it.
+ * Decode rows take one kernel; on Hopper that of mamba_stream.cuh, if the layer suits it. A group owns its heads,
+ * its B and C and its norm, so nothing crosses groups: a sequence's group is the work of one cluster, whose blocks
+ * share its heads. Each block convolves its own columns, and B and C for itself; only the sum of squares is put
+ * together across the cluster. The convolution's tail is moved on behind that meeting, when every block has read B
+ * and C of it.
  * Longer sequences take the kernels of conv, scan and gated_norm.
  */
 #include "kernels/cuda/cluster.cuh"
@@ -157,6 +158,7 @@ bool by_group(tsr_view y, const tsr_mixer *m)
 void mix_step(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m, tsr_mamba_state s,
               const tsr_step *step)
 {
+    if (cuda_mix_stream(q, y, p, m, s, step)) return;
     mix_args a = {};
     a.y = y, a.p = p, a.taps = m->taps, a.bias = m->conv_bias;
     a.norm = (const float *)m->norm.w.data, a.eps = m->norm.eps, a.width = (int)m->conv_width;

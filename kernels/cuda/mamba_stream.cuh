@@ -8,10 +8,10 @@
  *
  * Sums are taken row by row and head by head, so that a result does not depend on how units are divided.
  *
- * The state, its tail, positions, slots and weights are read before cuda_wait_before. This is safe because none of
- * them is written by a kernel that may still run then: a step begins with a kernel that is not launched early
- * (embed), so no kernel of an earlier step runs beside one of this step; the step's arrays and this layer's state were
- * last written before it; and within a step the only writer of a layer's state is this kernel.
+ * The state, its tail, positions, slots and weights are read before cuda_wait_before. That is safe because whoever
+ * wrote them is done by then: within a step this kernel alone writes a layer's state, and nobody the step's arrays;
+ * and a step begins with embed, whose blocks let no other kernel start before they have seen all of the step
+ * before it done.
  */
 #ifndef TSR_CUDA_MAMBA_STREAM_CUH
 #define TSR_CUDA_MAMBA_STREAM_CUH
@@ -24,7 +24,6 @@ struct stream_args {
     tsr_view y, p, taps, bias;
     const float *norm;
     float eps;
-    int width; /* of the convolution, at most 4 */
     mixer_shape m;
     tsr_mamba_state s;
     tsr_step step;
@@ -41,36 +40,47 @@ struct stream_shape {
                          threads = warps * cuda_warp;
     static constexpr int d_state = 16 * lanes, row_bytes = d_state * (half ? 2 : 4);
     static constexpr int chunk_bytes = chunk_rows * row_bytes, warp_rows = cuda_warp / lanes;
+    static constexpr int at_once = half && lanes > 8 ? 1 : 2; /* passes that registers have room for */
     static_assert(chunk_rows % warp_rows == 0, "a chunk is whole passes of a warp");
 };
 
-/* Shared memory of a block that has n_heads heads, n columns. */
+/* Shared memory of a block that has n_heads heads, n columns, of a group of in_group heads. */
 template <typename shape>
 struct stream_memory {
     unsigned char *rings;
     uint64_t *barriers; /* [warps][stages] */
-    float *x, *gate;    /* [n]; x becomes the gated result */
+    uint64_t *told;     /* [2]: of `squares` */
+    float *x;           /* [n]; becomes the gated result */
     float *b, *c;       /* [d_state] */
-    float *squares;     /* [2][n_heads], of this unit and the one before */
+    float *gate, *norm; /* [n] */
+    float *squares;     /* [2][in_group]: of the heads' results, of this unit and of the one before */
     head_step *heads;   /* [n_heads] */
 
-    static size_t bytes(int stages, int n, int n_heads)
+    uint4 *tails; /* [stream_taps - 1][2 * d_state / 8], of clusters: inputs of B and C that are to be kept */
+
+
+    static size_t bytes(int stages, int n, int n_heads, int in_group)
     {
+        size_t tails = n_heads < in_group ? (stream_taps - 1) * 2 * shape::d_state * 2 : 0;
         return (size_t)shape::warps * (size_t)stages * (shape::chunk_bytes + sizeof(uint64_t)) +
-               (size_t)(2 * n + 2 * shape::d_state + 2 * n_heads) * sizeof(float) +
-               (size_t)n_heads * sizeof(head_step);
+               2 * sizeof(uint64_t) + (size_t)(3 * n + 2 * shape::d_state + 2 * in_group) * sizeof(float) +
+               (size_t)((n_heads + 3) / 4 * 4) * sizeof(head_step) + tails;
     }
 
-    __device__ __forceinline__ stream_memory(unsigned char *base, int stages, int n, int n_heads)
+    __device__ __forceinline__ stream_memory(unsigned char *base, int stages, int n, int n_heads,
+                                             int in_group)
     {
         rings = base;
         barriers = (uint64_t *)(rings + shape::warps * stages * shape::chunk_bytes);
-        x = (float *)(barriers + shape::warps * stages);
-        gate = x + n;
-        b = gate + n;
+        told = barriers + shape::warps * stages;
+        x = (float *)(told + 2);
+        b = x + n;
         c = b + shape::d_state;
-        squares = c + shape::d_state;
-        heads = (head_step *)(squares + 2 * n_heads);
+        gate = c + shape::d_state;
+        norm = gate + n;
+        squares = norm + n;
+        heads = (head_step *)(squares + 2 * in_group);
+        tails = (uint4 *)(heads + (n_heads + 3) / 4 * 4); /* aligned again */
     }
 };
 
@@ -143,75 +153,17 @@ struct stream_row {
     {
 #pragma unroll
         for (int v = 0; v < vectors; v++) {
-            uint32_t words[4];
+            uint32_t words[4], random = shape::half ? tsr_half_random(pos, (first + column(v)) / 8) : 0;
 #pragma unroll
             for (int k = 0; k < 4; k++) {
-                if constexpr (shape::half) {
-                    uint32_t random = tsr_half_random(pos, (first + column(v)) / 2 + k);
-                    words[k] = cuda_to_half2(from[8 * v + 2 * k], from[8 * v + 2 * k + 1], random);
-                } else {
+                if constexpr (shape::half)
+                    words[k] = cuda_to_half2(from[8 * v + 2 * k], from[8 * v + 2 * k + 1], random, 2 * k);
+                else
                     words[k] = __float_as_uint(from[4 * v + k]);
-                }
             }
             *(uint4 *)(row + column(v) * (shape::half ? 2 : 4)) =
                 make_uint4(words[0], words[1], words[2], words[3]);
         }
-    }
-};
-
-/* Eight columns of the convolution, oldest rows first; those behind `width` do not count, whatever they hold. */
-struct stream_window {
-    octet rows[stream_taps - 1]; /* the ones that stay, this step's last */
-    octet sum;
-
-    /* All but this step's row. */
-    __device__ __forceinline__ void load(const stream_args &a, const unsigned char *tail, int column)
-    {
-        octet taps[stream_taps - 1], old[stream_taps - 1];
-        sum = cuda_load8(a.bias.data, TSR_F32, column, a.m.d_conv);
-#pragma unroll
-        for (int k = 0; k < stream_taps - 1; k++) {
-            int from = k - (stream_taps - a.width);
-            taps[k] = old[k] = octet{};
-            if (from < 0) continue;
-            taps[k] = cuda_load8(cuda_row(a.taps, from), TSR_F32, column, a.m.d_conv);
-            if (tail) old[k] = cuda_load8(row_of(a, tail, from), a.s.conv.type, column, a.m.d_conv);
-        }
-#pragma unroll
-        for (int k = 0; k < stream_taps - 1; k++) {
-            if (k > 0) rows[k - 1] = old[k];
-            if (k >= stream_taps - a.width) add(taps[k], old[k]);
-        }
-    }
-
-    __device__ __forceinline__ octet convolve(const stream_args &a, const octet &newest, int column)
-    {
-        rows[stream_taps - 2] = newest;
-        add(cuda_load8(cuda_row(a.taps, a.width - 1), TSR_F32, column, a.m.d_conv), newest);
-#pragma unroll
-        for (int j = 0; j < 8; j++) sum.v[j] = cuda_silu(sum.v[j]);
-        return sum;
-    }
-
-    __device__ __forceinline__ void keep(const stream_args &a, unsigned char *tail, int column) const
-    {
-#pragma unroll
-        for (int k = 0; k < stream_taps - 1; k++) {
-            int to = k - (stream_taps - a.width);
-            if (to >= 0) cuda_store8(row_of(a, tail, to), a.s.conv.type, column, a.m.d_conv, rows[k]);
-        }
-    }
-
-private:
-    __device__ __forceinline__ void add(const octet &tap, const octet &row)
-    {
-#pragma unroll
-        for (int j = 0; j < 8; j++) sum.v[j] += tap.v[j] * row.v[j];
-    }
-
-    __device__ __forceinline__ static unsigned char *row_of(const stream_args &a, const unsigned char *tail, int k)
-    {
-        return (unsigned char *)tail + (int64_t)k * a.m.d_conv * cuda_bytes(a.s.conv.type);
     }
 };
 
@@ -220,6 +172,57 @@ CUDA_INLINE void stream_put8(float *to, const octet &o)
     ((float4 *)to)[0] = make_float4(o.v[0], o.v[1], o.v[2], o.v[3]);
     ((float4 *)to)[1] = make_float4(o.v[4], o.v[5], o.v[6], o.v[7]);
 }
+
+CUDA_INLINE octet stream_get8(const float *from)
+{
+    float4 a = ((const float4 *)from)[0], b = ((const float4 *)from)[1];
+    return octet{{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+}
+
+/* Eight columns of the convolution. Rows are bf16 as they lie, oldest first. */
+struct stream_window {
+    uint4 rows[stream_taps];
+    octet sum, tap; /* of what came before; this step's */
+
+    /* All but this step's row. */
+    __device__ __forceinline__ void load(const stream_args &a, const unsigned char *tail, int column)
+    {
+        const float *taps = (const float *)a.taps.data + column;
+        octet old[stream_taps - 1];
+#pragma unroll
+        for (int k = 0; k < stream_taps - 1; k++) {
+            rows[k] = tail ? *(const uint4 *)row_of(a, tail, k, column) : make_uint4(0, 0, 0, 0);
+            old[k] = stream_get8(taps + k * a.taps.stride);
+        }
+        tap = stream_get8(taps + (stream_taps - 1) * a.taps.stride);
+        sum = stream_get8((const float *)a.bias.data + column);
+#pragma unroll
+        for (int k = 0; k < stream_taps - 1; k++) add(old[k], rows[k]);
+    }
+
+    __device__ __forceinline__ octet convolved(uint4 newest)
+    {
+        rows[stream_taps - 1] = newest;
+        add(tap, newest);
+#pragma unroll
+        for (int j = 0; j < 8; j++) sum.v[j] = cuda_silu(sum.v[j]);
+        return sum;
+    }
+
+    __device__ __forceinline__ void add(const octet &factors, uint4 bits)
+    {
+        float row[8];
+        cuda_widen_bf16(row, bits);
+#pragma unroll
+        for (int j = 0; j < 8; j++) sum.v[j] += factors.v[j] * row[j];
+    }
+
+    __device__ __forceinline__ static unsigned char *row_of(const stream_args &a, const unsigned char *tail,
+                                                            int k, int column)
+    {
+        return (unsigned char *)tail + 2 * ((int64_t)k * a.m.d_conv + column);
+    }
+};
 
 /* Grid: clusters, a multiple of whose size it is. */
 template <typename shape>
@@ -233,7 +236,7 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
               n_heads = in_group / n_blocks, n = n_heads * a.m.head_dim, n_chunks = n / shape::chunk_rows;
     const int warp = threadIdx.x / cuda_warp, lane = threadIdx.x % cuda_warp;
     const int64_t n_units = a.step.n_decode * a.m.n_groups, first_row = (int64_t)rank * n;
-    stream_memory<shape> w(memory, a.stages, n, n_heads);
+    stream_memory<shape> w(memory, a.stages, n, n_heads, in_group);
     unsigned char *ring = w.rings + warp * a.stages * shape::chunk_bytes;
     uint64_t *barriers = w.barriers + warp * a.stages;
 
@@ -248,12 +251,19 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
             next.advance(a, n_units, n_chunks, first_row, n_clusters);
         }
     }
+    if (threadIdx.x == 0) {
+        bulk_open(&w.told[0]);
+        bulk_open(&w.told[1]);
+        bulk_opened();
+    }
     __syncwarp();
+    if (n_blocks > 1) cuda_cluster_arrive();
+    const float y_scale = a.y.scaled == TSR_SCALE_TENSOR ? *a.y.scale : 0;
     int stage = 0, before = -1; /* `before`: a stage whose chunk is on its way back */
     unsigned parity = 0;
 
-    int round = 0;
-    for (int64_t unit = blockIdx.x / n_blocks; unit < n_units; unit += n_clusters, round ^= 1) {
+    unsigned round = 0; /* units done */
+    for (int64_t unit = blockIdx.x / n_blocks; unit < n_units; unit += n_clusters, round++) {
         const int64_t i = unit / a.m.n_groups;
         const int group = (int)(unit % a.m.n_groups), first_head = group * in_group + rank * n_heads,
                   first = first_head * a.m.head_dim;
@@ -268,33 +278,48 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
                                                                    : c + 8 * t - n - d_state;
         };
 
-        /* Gate, convolution, steps. */
+        /* Gate, convolution, steps; all loads that wait for nobody first. */
+        const int head = (int)threadIdx.x - (threads - n_heads); /* from 0 on: whose step this thread finds */
+        head_step of_head = {};
+        if (head >= 0) {
+            of_head.dt = a.m.dt_bias[first_head + head];
+            of_head.decay = a.m.a[first_head + head];
+            of_head.skip = a.m.skip[first_head + head];
+        }
+        const unsigned char *row = cuda_row(a.p, i);
         for (int base = 0; base < (n + 2 * d_state) / 8; base += threads) {
             int t = base + threadIdx.x, z = base + threads - 1 - threadIdx.x; /* few threads have both */
             bool has_t = 8 * t < n + 2 * d_state, has_z = 8 * z < n;
             stream_window window;
+            uint4 gate = {}, newest = {};
             if (has_t) window.load(a, fresh ? nullptr : tail, column_of(t));
+            if (has_z) stream_put8(w.norm + 8 * z, stream_get8(a.norm + first + 8 * z));
             cuda_wait_before();
-            const unsigned char *row = cuda_row(a.p, i);
-            octet gate = {};
-            if (has_z) gate = cuda_load8(row, a.p.type, first + 8 * z, a.m.d);
+            if (head >= 0 && base == 0)
+                of_head.dt += cuda_from_bf16(((const uint16_t *)row)[a.m.d + a.m.d_conv + first_head + head]);
+            if (has_z) gate = *(const uint4 *)(row + 2 * (first + 8 * z));
+            if (has_t) newest = *(const uint4 *)(row + 2 * (a.m.d + column_of(t)));
             if (has_t) {
-                octet newest = cuda_load8(row, a.p.type, a.m.d + column_of(t), a.m.d + a.m.d_conv);
-                stream_put8((8 * t < n ? w.x : w.b - n) + 8 * t, /* c lies behind b */
-                            window.convolve(a, newest, column_of(t)));
-                if (tail && (8 * t < n || n_blocks == 1)) window.keep(a, tail, column_of(t));
+                stream_put8(w.x + 8 * t, window.convolved(newest)); /* b and c lie behind x */
+#pragma unroll
+                for (int k = 0; k < stream_taps - 1; k++)
+                    if (8 * t >= n && n_blocks > 1) /* the other blocks may not have read it yet */
+                        w.tails[k * 2 * d_state / 8 + t - n / 8] = window.rows[k + 1];
+                    else if (tail)
+                        *(uint4 *)window.row_of(a, tail, k, column_of(t)) = window.rows[k + 1];
             }
             if (has_z) {
+                octet o;
+                cuda_widen_bf16(o.v, gate);
 #pragma unroll
-                for (int k = 0; k < 8; k++) gate.v[k] = cuda_silu(gate.v[k]);
-                stream_put8(w.gate + 8 * z, gate);
+                for (int k = 0; k < 8; k++) o.v[k] = cuda_silu(o.v[k]);
+                stream_put8(w.gate + 8 * z, o);
             }
         }
-        if ((int)threadIdx.x >= threads - n_heads) {
-            int k = threadIdx.x - (threads - n_heads);
-            tsr_view dt = a.p;
-            dt.data = (unsigned char *)a.p.data + (a.m.d + a.m.d_conv) * cuda_bytes(a.p.type);
-            w.heads[k] = cuda_head_step(a.m, dt, i, first_head + k);
+        if (head >= 0) {
+            of_head.dt = cuda_softplus(a.m, of_head.dt);
+            of_head.decay = expf(of_head.dt * of_head.decay);
+            w.heads[head] = of_head;
         }
         cuda_release_next();
         __syncthreads();
@@ -312,16 +337,21 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
         for (int chunk = warp; chunk < n_chunks; chunk += warps) {
             unsigned char *rows = ring + stage * shape::chunk_bytes;
             const int p0 = chunk * shape::chunk_rows;
-            const head_step head = w.heads[p0 / a.m.head_dim];
+            const head_step of = w.heads[p0 / a.m.head_dim];
             bulk_wait(&barriers[stage], parity);
-#pragma unroll 2
+            if (fresh) {
+                for (int k = 16 * lane; k < shape::chunk_bytes; k += 16 * cuda_warp)
+                    *(uint4 *)(rows + k) = make_uint4(0, 0, 0, 0);
+                __syncwarp();
+            }
+#pragma unroll shape::at_once
             for (int k = 0; k < shape::chunk_rows; k += shape::warp_rows) {
                 int r = k + lane / lanes, p = p0 + r;
-                float h[16], at = w.x[p], dtx = head.dt * at, sum = 0;
+                float h[16], at = w.x[p], dtx = of.dt * at, sum = 0;
                 stream_row<shape>::load(h, rows + r * shape::row_bytes);
 #pragma unroll
                 for (int e = 0; e < 16; e++) {
-                    h[e] = fmaf(head.decay, fresh ? 0 : h[e], dtx * b16[e]);
+                    h[e] = fmaf(of.decay, h[e], dtx * b16[e]);
                     sum = fmaf(h[e], c16[e], sum);
                 }
                 stream_row<shape>::store(rows + r * shape::row_bytes, h, (uint32_t)(first + p) * d_state,
@@ -329,7 +359,7 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
 #pragma unroll
                 for (int step = lanes / 2; step > 0; step /= 2)
                     sum += __shfl_xor_sync(cuda_all_lanes, sum, step);
-                if (lane % lanes == 0) w.x[p] = (sum + head.skip * at) * w.gate[p];
+                if (lane % lanes == 0) w.x[p] = (sum + of.skip * at) * w.gate[p];
             }
             bulk_publish();
             __syncwarp();
@@ -346,8 +376,11 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
         }
         __syncthreads();
 
-        /* The norm. */
-        float *squares = w.squares + round * n_heads;
+        /* The norm. Every block is told the squares of all heads. */
+        float *squares = w.squares + round % 2 * in_group;
+        uint64_t *told = &w.told[round % 2];
+        if (n_blocks > 1 && round == 0) cuda_cluster_wait();
+        if (n_blocks > 1 && threadIdx.x == 0) bulk_expect(told, in_group * (unsigned)sizeof(float));
         for (int k = warp; k < n_heads; k += warps) {
             float sum = 0;
             for (int p = lane; p < a.m.head_dim; p += cuda_warp) {
@@ -355,36 +388,37 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
                 sum += value * value;
             }
             sum = cuda_warp_sum(sum);
-            if (lane == 0) squares[k] = sum;
+            if (n_blocks == 1 && lane == 0) squares[k] = sum;
+            if (n_blocks > 1 && lane < n_blocks)
+                cuda_cluster_send(&squares[rank * n_heads + k], told, (unsigned)lane, sum);
         }
         if (n_blocks == 1)
             __syncthreads();
         else
-            cuda_cluster_sync();
-        float sum = 0;
-        if (lane < in_group) sum = cuda_cluster_load(&squares[lane % n_heads], (unsigned)(lane / n_heads));
-        float inverse = 1 / sqrtf(cuda_warp_sum(sum) / (float)(in_group * a.m.head_dim) + a.eps);
-        cuda_put_row(a.y, i, first, first + n, nullptr, [&](int64_t column) {
+            bulk_wait(told, round / 2 % 2);
+        float sum = cuda_warp_sum(lane < in_group ? squares[lane] : 0);
+        float inverse = 1 / sqrtf(sum / (float)(in_group * a.m.head_dim) + a.eps);
+        auto result8 = [&](int64_t column) {
             octet o = {};
-            if (column < first + n) {
-                o = cuda_load8(a.norm, TSR_F32, column, a.m.d);
+            if (column >= first + n) return o;
+            o = stream_get8(w.x + column - first);
+            const octet scale = stream_get8(w.norm + column - first);
 #pragma unroll
-                for (int k = 0; k < 8; k++) o.v[k] *= w.x[column - first + k] * inverse;
-            }
+            for (int k = 0; k < 8; k++) o.v[k] *= inverse * scale.v[k];
             return o;
-        });
-        if (tail && n_blocks > 1 && rank == 0) /* every block has read them */
-            for (int t = n / 8 + threadIdx.x; 8 * t < n + 2 * d_state; t += threads) {
-                stream_window window;
-                window.load(a, fresh ? nullptr : tail, column_of(t));
-                window.rows[stream_taps - 2] =
-                    cuda_load8(cuda_row(a.p, i), a.p.type, a.m.d + column_of(t), a.m.d + a.m.d_conv);
-                window.keep(a, tail, column_of(t));
-            }
-        __syncthreads(); /* x, gate, b, c are free */
+        };
+        if (a.y.scaled == TSR_SCALE_TENSOR) /* whose scale has been here for long */
+            for (int k = 8 * threadIdx.x; k < n; k += 8 * threads)
+                cuda_quantise8(cuda_row(a.y, i), first + k, first + n, result8(first + k), y_scale);
+        else
+            cuda_put_row(a.y, i, first, first + n, nullptr, result8);
+        if (tail && n_blocks > 1 && rank == 0) /* every block has read it */
+            for (int t = threadIdx.x; t < (stream_taps - 1) * d_state / 4; t += threads)
+                *(uint4 *)stream_window::row_of(a, tail, t / (d_state / 4),
+                                                column_of(n / 8 + t % (d_state / 4))) = w.tails[t];
+        __syncthreads(); /* x, b, c, gate, norm and tails are free */
     }
     bulk_stored<0>();
-    if (n_blocks > 1) cuda_cluster_sync(); /* nobody leaves while its sums are read */
 }
 
 #endif

@@ -9,8 +9,8 @@ template <typename Op>
 __global__ void rows_kernel(int64_t rows, int64_t cols, Op op)
 {
     int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
-    cuda_release_next();
     cuda_wait_before();
+    cuda_release_next(); /* not sooner: embed holds a step back until the one before it is done (mamba_stream.cuh) */
     if (r >= rows) return;
     for (int64_t c = 8 * (int64_t)threadIdx.x; c < cols; c += 8 * (int64_t)blockDim.x) op(r, c);
 }
