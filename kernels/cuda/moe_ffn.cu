@@ -42,6 +42,8 @@ __global__ void moe_up_kernel(float *hidden, tsr_view t, tsr_weight up, tsr_view
 {
     int lane = threadIdx.x % cuda_warp;
     int64_t j = blockIdx.x * (int64_t)kWarps + threadIdx.x / cuda_warp, pair = blockIdx.y;
+    cuda_release_next();
+    cuda_wait_before();
     int64_t r = pair / ids.cols, e = ((const int32_t *)cuda_row(ids, r))[pair % ids.cols];
     if (j >= up.rows) return;
     const unsigned char *row = cuda_row(t, r);
@@ -58,6 +60,8 @@ __global__ void moe_down_kernel(tsr_view y, const float *hidden, tsr_weight down
 {
     int lane = threadIdx.x % cuda_warp;
     int64_t j = blockIdx.x * (int64_t)kWarps + threadIdx.x / cuda_warp, r = blockIdx.y;
+    cuda_release_next();
+    cuda_wait_before();
     if (j >= down.rows) return;
     const int32_t *experts = (const int32_t *)cuda_row(ids, r);
     float total = 0;
@@ -97,10 +101,10 @@ void tsr_cuda_moe_ffn(tsr_queue *q, tsr_view y, tsr_view t, const tsr_weight *up
         int64_t n = y.rows - first < kRows ? y.rows - first : kRows;
         tsr_view id = tsr_rows(ids, first, n);
         float *hidden = (float *)q->work;
-        cuda_launch(q, "moe_ffn", moe_up_kernel, cuda_grid(cuda_blocks(up->rows, kWarps), n * ids.cols),
-                    cuda_grid(kThreads), 0, hidden, tsr_rows(t, first, n), *up, id, clamp_of(up));
-        cuda_launch(q, "moe_ffn", moe_down_kernel, cuda_grid(cuda_blocks(down->rows, kWarps), n),
-                    cuda_grid(kThreads), 0, tsr_rows(y, first, n), (const float *)hidden, *down, id,
-                    tsr_rows(gates, first, n), tsr_rows(add, first, n), clamp_of(down));
+        cuda_launch_early(q, "moe_ffn", moe_up_kernel, cuda_grid(cuda_blocks(up->rows, kWarps), n * ids.cols),
+                          cuda_grid(kThreads), 0, hidden, tsr_rows(t, first, n), *up, id, clamp_of(up));
+        cuda_launch_early(q, "moe_ffn", moe_down_kernel, cuda_grid(cuda_blocks(down->rows, kWarps), n),
+                          cuda_grid(kThreads), 0, tsr_rows(y, first, n), (const float *)hidden, *down, id,
+                          tsr_rows(gates, first, n), tsr_rows(add, first, n), clamp_of(down));
     }
 }

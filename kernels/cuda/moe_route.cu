@@ -29,6 +29,8 @@ __global__ void moe_route_kernel(tsr_view ids, tsr_view gates, tsr_view u, tsr_r
     double *key = (double *)memory, *gate = key + n_experts;
     int lane = threadIdx.x % cuda_warp, warp = threadIdx.x / cuda_warp;
     const unsigned char *row = cuda_row(u, r);
+    cuda_release_next();
+    cuda_wait_before();
 
     for (int64_t e = warp; e < n_experts; e += threads / cuda_warp) {
         const unsigned char *w = cuda_row(router.w, e);
@@ -84,6 +86,6 @@ void tsr_cuda_moe_route(tsr_queue *q, tsr_view ids, tsr_view gates, tsr_view u, 
                        max_experts, (long long)router->w.rows);
         return;
     }
-    cuda_launch(q, "moe_route", moe_route_kernel, cuda_grid(u.rows), threads,
-                2 * (size_t)router->w.rows * sizeof(double), ids, gates, u, *router);
+    cuda_launch_early(q, "moe_route", moe_route_kernel, cuda_grid(u.rows), threads,
+                      2 * (size_t)router->w.rows * sizeof(double), ids, gates, u, *router);
 }
