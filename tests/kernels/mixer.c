@@ -27,7 +27,7 @@ tsr_mixer kt_mixer(kt *t)
         m.n_groups = kt_int(t, 1, 2), m.n_heads = kt_pick(t, 2, 2, 8); /* 8: rows of whole 16 bytes */
         m.head_dim = kt_pick(t, 64, 64, 80);
         m.d_state = m.head_dim == 64 ? kt_pick(t, 128, 128, 256) : 128;
-        m.chunk = kt_pick(t, 32, 64, 128);
+        m.chunk = kt_pick(t, 32, 64, 128), m.conv_width = 4;
     }
     m.dt_max = INFINITY;
     if (kt_chance(t, 25)) m.dt_min = 0.01f, m.dt_max = (float)kt_real(t, 0.1, 1);
