@@ -162,7 +162,7 @@ static void show_line(bench *b, const line *l)
     }
     if (t) {
         static const char *const names[] = {"fraction", "per_second", "seconds"};
-        cJSON_AddStringToObject(json, "judged_by", names[t->of]);
+        cJSON_AddStringToObject(json, "judged_by", l->s.n ? names[t->of] : "found");
         cJSON_AddNumberToObject(json, "least", t->least);
         cJSON_AddNumberToObject(json, "aim", t->aim);
     }

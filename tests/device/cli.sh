@@ -21,6 +21,9 @@ for backend in ref cuda; do
 done
 diff -rq "$tmp/ref" "$tmp/cuda" >"$tmp/err" || complain "traces differ"
 
+# The target table's row that is arithmetic; the others take a device's speed.
+run bench --table 16 --synthetic small --json; gives 0; json '.[0].row == 16 and .[0].found > 0 and .[0].judged_by == "found" and .[0].least == 500'
+
 refused() { # WHY SETTING...: with these settings --backend cuda fails with WHY, and auto does not
     why=$1
     shift
