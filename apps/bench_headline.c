@@ -28,15 +28,18 @@ static double throughput(int64_t batch, double prefill, double step)
     return (double)(batch * ANSWER) / ((double)batch * prefill + ANSWER * step);
 }
 
-/* An engine with as many sessions as fit: plan's figure, or fewer, as the device keeps some memory for itself. */
+/* An engine with as many sessions as fit: plan's figure, or fewer, as the device keeps some memory for itself and the
+ * matrix library's algorithms are chosen in what is left. */
 static tsr_status open_largest(bench *b, contender *c)
 {
-    tsr_plan plan;
+    tsr_plan plan = {0};
     tsr_engine_opts o = b->o->engine;
     o.n_ctx = PROMPT + ANSWER;
     o.no_spare = 1;
     if (!o.max_rows) o.max_rows = STEP_ROWS;
     tsr_status status = tsr_plan_model(&plan, c->shape, &b->o->model_opts, &o);
+    o.memory_bytes = plan.memory_bytes - ((int64_t)2 << 30);
+    if (!status) status = tsr_plan_model(&plan, c->shape, &b->o->model_opts, &o);
     if (status) return status;
     o.n_sessions = b->o->batch ? b->o->batch : plan.sessions_that_fit;
     do status = tsr_engine_open(&b->engine, b->model, &o);
