@@ -8,6 +8,7 @@ __global__ void __launch_bounds__(cuda_row_threads_most) convert_kernel(tsr_view
 {
     __shared__ float scratch[cuda_warp];
     int64_t r = blockIdx.x;
+    cuda_wait_before();
     cuda_put_row(y, r, 0, x.cols, scratch, [&](int64_t c) { return cuda_load_row8(x, r, c); });
 }
 
@@ -15,5 +16,5 @@ __global__ void __launch_bounds__(cuda_row_threads_most) convert_kernel(tsr_view
 
 void tsr_cuda_convert(tsr_queue *q, tsr_view y, tsr_view x)
 {
-    cuda_launch(q, "convert", convert_kernel, cuda_grid(x.rows), cuda_row_threads(x.cols), 0, y, x);
+    cuda_launch_early(q, "convert", convert_kernel, cuda_grid(x.rows), cuda_row_threads(x.cols), 0, y, x);
 }

@@ -1,8 +1,113 @@
-/* kernels/cuda/norm.cu: RMSNorm and LayerNorm, one block per row. */
+/* kernels/cuda/norm.cu: RMSNorm and LayerNorm: a warp per row up to 1024 columns, then a block.
+ *
+ * Up to 4096 columns each thread asks for its whole part of a row at once and keeps it: a row is read once, and enough
+ * bytes are on their way.
+ */
 #include "kernels/cuda/value.cuh"
 
 namespace
 {
+constexpr int kThreads = 128, kOctets = 4; /* of a block, of a thread */
+
+/* One element of a row, from its weights. */
+struct normed {
+    float mean, inverse;
+
+    __device__ __forceinline__ octet operator()(octet x, const octet &scale, const octet &shift) const
+    {
+#pragma unroll
+        for (int i = 0; i < 8; i++) x.v[i] = (x.v[i] - mean) * inverse * scale.v[i] + shift.v[i];
+        return x;
+    }
+};
+
+/* The part of a row of up to 1024 WARPS columns that a thread holds: octet k is columns column(k) and on. A block has
+ * one row, or four of a warp each. */
+template <int WARPS>
+struct held {
+    octet o[kOctets];
+
+    static __device__ __forceinline__ int column(int k)
+    {
+        return 8 * (k * WARPS * cuda_warp + threadIdx.x % (WARPS * cuda_warp));
+    }
+
+    static __device__ __forceinline__ float sum(float value, float *scratch)
+    {
+        return WARPS == 1 ? cuda_warp_sum(value) : cuda_block_sum(value, scratch);
+    }
+
+    /* In y's form; zeros behind the row's end. */
+    __device__ __forceinline__ void put(const tsr_view &y, int64_t r, float *scratch) const
+    {
+        unsigned char *row = cuda_row(y, r);
+        float scale = y.scaled == TSR_SCALE_TENSOR ? *y.scale : 1;
+        if (y.scaled == TSR_SCALE_ROW) {
+            float amax = 0;
+#pragma unroll
+            for (int k = 0; k < kOctets; k++) amax = fmaxf(amax, cuda_amax8(o[k]));
+            scale = cuda_scale_for(WARPS == 1 ? cuda_warp_max(amax) : cuda_block_max(amax, scratch));
+            if (column(0) == 0) *cuda_scale(y, r, 0) = scale;
+        }
+#pragma unroll
+        for (int k = 0; k < kOctets; k++) {
+            int c = column(k);
+            if (y.scaled == TSR_SCALE_BLOCK) { /* of 16 lanes */
+                float amax = cuda_amax8(o[k]);
+#pragma unroll
+                for (int step = 8; step > 0; step /= 2)
+                    amax = fmaxf(amax, __shfl_xor_sync(cuda_all_lanes, amax, step));
+                scale = cuda_scale_for(amax);
+                if (threadIdx.x % 16 == 0 && c < y.cols) *cuda_scale(y, r, c) = scale;
+            }
+            if (c >= y.cols) continue;
+            if (y.scaled == TSR_SCALE_NONE)
+                cuda_store8(row, y.type, c, y.cols, o[k]);
+            else
+                cuda_quantise8(row, c, y.cols, o[k], scale);
+        }
+    }
+};
+
+template <int WARPS>
+__global__ void __launch_bounds__(kThreads, 6) norm_held_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
+{
+    __shared__ float scratch[cuda_warp];
+    constexpr int rows = kThreads / (WARPS * cuda_warp);
+    int64_t r = blockIdx.x * (int64_t)rows + threadIdx.x / (WARPS * cuda_warp), d = x.cols;
+    cuda_wait_before();
+    cuda_release_next();
+    if (r >= x.rows) return; /* whole warps, and only where a row is no more than one */
+    held<WARPS> h;
+#pragma unroll
+    for (int k = 0; k < kOctets; k++) h.o[k] = cuda_load8(cuda_row(x, r), x.type, h.column(k), d);
+
+    normed n = {};
+    if (w.centred) {
+        float sum = 0;
+#pragma unroll
+        for (int k = 0; k < kOctets; k++)
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum += h.o[k].v[i];
+        n.mean = h.sum(sum, scratch) / (float)d;
+    }
+    float squares = 0;
+#pragma unroll
+    for (int k = 0; k < kOctets; k++)
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            float far = h.o[k].v[i] - n.mean;
+            squares += h.column(k) + i < d ? far * far : 0;
+        }
+    n.inverse = 1 / sqrtf(h.sum(squares, scratch) / (float)d + w.eps);
+#pragma unroll
+    for (int k = 0; k < kOctets; k++) {
+        octet shift = {};
+        if (w.b.rows) shift = cuda_load8(w.b.data, TSR_F32, h.column(k), d);
+        h.o[k] = n(h.o[k], cuda_load8(w.w.data, TSR_F32, h.column(k), d), shift);
+    }
+    h.put(y, r, scratch);
+}
 
 __global__ void __launch_bounds__(cuda_row_threads_most)
     norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
@@ -11,10 +116,13 @@ __global__ void __launch_bounds__(cuda_row_threads_most)
     int64_t r = blockIdx.x, d = x.cols;
     int64_t first = 8 * (int64_t)threadIdx.x, step = 8 * (int64_t)blockDim.x;
     const unsigned char *row = cuda_row(x, r);
-    const octet kept = cuda_load8(row, x.type, first, d); /* rows of up to 4096 are read once */
+    const octet first_scale = cuda_load8(w.w.data, TSR_F32, first, d); /* weights wait for nobody */
+    cuda_wait_before();
+    const octet kept = cuda_load8(row, x.type, first, d);
+    cuda_release_next();
     auto x8 = [&](int64_t c) { return c == first ? kept : cuda_load8(row, x.type, c, d); };
 
-    float mean = 0;
+    normed n = {};
     if (w.centred) {
         float sum = 0;
         for (int64_t c = first; c < d; c += step) {
@@ -22,30 +130,40 @@ __global__ void __launch_bounds__(cuda_row_threads_most)
 #pragma unroll
             for (int i = 0; i < 8; i++) sum += o.v[i];
         }
-        mean = cuda_block_sum(sum, scratch) / (float)d;
+        n.mean = cuda_block_sum(sum, scratch) / (float)d;
     }
     float squares = 0;
     for (int64_t c = first; c < d; c += step) {
         octet o = x8(c);
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            if (c + i < d) squares += (o.v[i] - mean) * (o.v[i] - mean);
+            if (c + i < d) squares += (o.v[i] - n.mean) * (o.v[i] - n.mean);
     }
-    float inverse = 1 / sqrtf(cuda_block_sum(squares, scratch) / (float)d + w.eps);
+    n.inverse = 1 / sqrtf(cuda_block_sum(squares, scratch) / (float)d + w.eps);
 
     cuda_put_row(y, r, 0, d, scratch, [&](int64_t c) {
-        octet o = x8(c), scale = cuda_load8(w.w.data, TSR_F32, c, d), shift = {};
+        octet shift = {};
         if (w.b.rows) shift = cuda_load8(w.b.data, TSR_F32, c, d);
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            o.v[i] = c + i < d ? (o.v[i] - mean) * inverse * scale.v[i] + shift.v[i] : 0;
-        return o;
+        return n(x8(c), c == first ? first_scale : cuda_load8(w.w.data, TSR_F32, c, d), shift);
     });
 }
 
+template <int WARPS>
+void launch(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
+{
+    cuda_launch_early(q, "norm", norm_held_kernel<WARPS>,
+                      cuda_grid(cuda_blocks(x.rows * WARPS * cuda_warp, kThreads)), cuda_grid(kThreads), 0, y,
+                      x, *w);
+}
 } // namespace
 
 void tsr_cuda_norm(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
 {
-    cuda_launch(q, "norm", norm_kernel, cuda_grid(x.rows), cuda_row_threads(x.cols), 0, y, x, *w);
+    constexpr int64_t of_warp = 8 * kOctets * cuda_warp;
+    if (x.cols <= of_warp)
+        launch<1>(q, y, x, w);
+    else if (x.cols <= 4 * of_warp)
+        launch<4>(q, y, x, w);
+    else
+        cuda_launch_early(q, "norm", norm_kernel, cuda_grid(x.rows), cuda_row_threads(x.cols), 0, y, x, *w);
 }

@@ -7,22 +7,20 @@ namespace
 struct patchify_op {
     tsr_view y, tiles;
     const float *table;
-    int64_t table_stride;
-    int grid_rows, grid_cols, p;
+    int table_stride, grid_rows, grid_cols, p;
 
     __device__ void operator()(int64_t r, int64_t c) const
     {
-        int64_t n = (int64_t)grid_rows * grid_cols;
-        const uint8_t *tile = (const uint8_t *)cuda_row(tiles, r / n);
-        int patch = (int)(r % n), top = patch / grid_cols * p, left = patch % grid_cols * p;
-        int64_t width = (int64_t)grid_cols * p; /* pixels of one line of a tile */
-        int channel = (int)(c / (p * p)), ky = (int)(c / p) % p, kx = (int)(c % p);
+        int n = grid_rows * grid_cols, patch = (int)r % n, at = (int)c;
+        int width = grid_cols * p; /* pixels of one line of a tile */
+        const uint8_t *corner = (const uint8_t *)cuda_row(tiles, (int)r / n) +
+                                (patch / grid_cols * width + patch % grid_cols) * p * 3;
+        int line = at / p, channel = line / p, ky = line % p, kx = at % p;
         octet o;
 #pragma unroll
         for (int k = 0; k < 8; k++) {
             o.v[k] = 0;
-            if (channel < 3)
-                o.v[k] = table[channel * table_stride + tile[((top + ky) * width + left + kx) * 3 + channel]];
+            if (channel < 3) o.v[k] = table[channel * table_stride + corner[(ky * width + kx) * 3 + channel]];
             if (++kx == p) kx = 0, ky++;
             if (ky == p) ky = 0, channel++;
         }
@@ -37,6 +35,7 @@ void tsr_cuda_patchify(tsr_queue *q, tsr_view y, tsr_view tiles, tsr_view table,
     int64_t n = grid.rows * grid.cols;
     int p = 1;
     while (3 * n * p * p < tiles.cols) p++;
-    patchify_op op = {y, tiles, (const float *)table.data, table.stride, (int)grid.rows, (int)grid.cols, p};
+    patchify_op op = {y, tiles, (const float *)table.data, (int)table.stride, (int)grid.rows, (int)grid.cols,
+                      p};
     cuda_rows(q, "patchify", y.rows, y.cols, op);
 }

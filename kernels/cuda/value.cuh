@@ -221,12 +221,27 @@ CUDA_INLINE void cuda_store8(void *data, tsr_dtype type, int64_t c, int64_t n, c
     }
 }
 
+/* value / scale, rounded once, for scales in 1e-20 .. 1e20 and quotients below 512; larger ones are near, and NaN
+ * stays. `inverse` is 1 / scale. Two steps of Newton's, which a division takes too, without its tests. */
+CUDA_INLINE float cuda_divide(float value, float scale, float inverse)
+{
+    float q = value * inverse, better = fmaf(fmaf(-q, scale, value), inverse, q);
+    return fabsf(q) < 512 ? better : q;
+}
+
 /* The same in E4M3 of value / scale. */
 CUDA_INLINE void cuda_quantise8(uint8_t *data, int64_t c, int64_t n, const octet &o, float scale)
 {
     uint32_t words[2] = {0, 0};
+    float inverse = __fdiv_rn(1, scale);
+    if (scale > 1e-20f && scale < 1e20f) {
 #pragma unroll
-    for (int i = 0; i < 8; i++) words[i / 4] |= (uint32_t)cuda_quantise(o.v[i], scale) << 8 * (i % 4);
+        for (int i = 0; i < 8; i++)
+            words[i / 4] |= (uint32_t)cuda_to_fp8(cuda_divide(o.v[i], scale, inverse)) << 8 * (i % 4);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) words[i / 4] |= (uint32_t)cuda_quantise(o.v[i], scale) << 8 * (i % 4);
+    }
     if (c + 8 <= n && cuda_aligned(data + c, 8)) {
         *(uint2 *)(data + c) = make_uint2(words[0], words[1]);
     } else {
