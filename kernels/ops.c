@@ -121,8 +121,6 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
         return;
 
     tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view out = y;
-    if (!tsr_is_flt(y)) y = tsr_scratch(q, q->type, y.rows, y.cols);
     bool fused = o.norm && !q->unfused && q->ops->fuses_norm && q->ops->fuses_norm(q, w, x.rows);
     if (o.norm && !fused) {
         tsr_view u = tsr_input_for(q, w, x.rows);
@@ -131,12 +129,15 @@ void tsr_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_l
         x = u;
         o.norm = NULL;
     }
+    tsr_view out = y;
+    bool converts = !tsr_is_flt(y) && !(q->ops->linear_writes && q->ops->linear_writes(q, y, x, w));
+    if (converts) y = tsr_scratch(q, q->type, y.rows, y.cols);
     if (q->watch && !q->dry && !q->failed) q->watch->linear(q->watch->user, w, x);
     q->work = q->ops->linear_work ? tsr_scratch_bytes(q, q->ops->linear_work(q, y, x, w)) : NULL;
     RUN_PART(q, TSR_OP_LINEAR, w->name, 2.0 * (double)x.rows * (double)w->rows * (double)w->cols,
              weight_bytes(w) + view_bytes(x) + view_bytes(y) + view_bytes(o.add),
              q->ops->linear(q, y, x, w, o));
-    if (!tsr_is_flt(out)) tsr_convert(q, out, y);
+    if (converts) tsr_convert(q, out, y);
     tsr_scratch_release(q, mark);
 }
 

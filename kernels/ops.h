@@ -139,7 +139,8 @@ typedef void tsr_convert_fn(tsr_queue *q, tsr_view y, tsr_view x);
 
 /* y = add + gain * act(norm(x) W' + bias)
  *
- *   y  [R, n_out]  any; may be o.add; fp8 is converted to from the queue's type, so behind the front door flt
+ *   y  [R, n_out]  any; may be o.add; fp8 is converted to from the queue's type, unless the backend writes it
+ *                  (tsr_linear_writes_fn): behind the front door flt, or what the backend said it writes
  *   x  [R, n_in']  any; n_in' = w.cols
  *
  * x is rounded to bf16 where a backend multiplies bf16; products are summed in f32 or better; one rounding
@@ -368,6 +369,8 @@ typedef struct tsr_form {
 typedef tsr_form tsr_input_form_fn(const tsr_queue *q, const tsr_weight *w, int64_t rows);
 /* Whether linear takes o.norm itself; NULL slot: never. Both are functions of weight and row count alone. */
 typedef bool tsr_fuses_norm_fn(const tsr_queue *q, const tsr_weight *w, int64_t rows);
+/* Whether linear itself writes this fp8 y from this x; NULL slot: never. */
+typedef bool tsr_linear_writes_fn(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w);
 
 /* ---------------------------------------------------------------- measuring ----------------------------- */
 
@@ -428,6 +431,7 @@ typedef struct tsr_ops {
     tsr_linear_pack_fn *linear_pack;
     tsr_input_form_fn *input_form;
     tsr_fuses_norm_fn *fuses_norm;
+    tsr_linear_writes_fn *linear_writes;
 
     /* Scratch an op needs besides its outputs, taken by the front door before the call; NULL: none. */
     size_t (*linear_work)(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w);

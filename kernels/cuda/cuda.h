@@ -52,6 +52,7 @@ tsr_linear_bytes_fn tsr_cuda_linear_bytes;
 tsr_linear_pack_fn tsr_cuda_linear_pack;
 tsr_input_form_fn tsr_cuda_input_form;
 tsr_fuses_norm_fn tsr_cuda_fuses_norm;
+tsr_linear_writes_fn tsr_cuda_linear_writes;
 
 size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w);
 size_t tsr_cuda_attend_work(const tsr_queue *q, tsr_view y, tsr_heads heads, tsr_spans spans);

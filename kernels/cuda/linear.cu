@@ -13,9 +13,20 @@ bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
     return rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
 }
 
+bool takes_wide(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return rows > CUDA_SKINNY_ROWS && linear_wide_takes(q, w);
+}
+
 bool takes_library(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
     return rows > CUDA_SKINNY_ROWS && linear_library_work(q, rows, w) > 0;
+}
+
+/* Both multiply FP8 by FP8. */
+bool takes_fp8(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return takes_wide(q, w, rows) || takes_library(q, w, rows);
 }
 
 /* Scratch of a product on tensor cores: x in bf16, then the larger of what the library and our own want. */
@@ -50,13 +61,18 @@ tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t ro
 {
     tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
     if (w->type != TSR_FP8 || w->input == TSR_INPUT_KEEP) return plain;
-    if (!takes_library(q, w, rows) || cuda_capability(q) < 89) return half;
+    if (!takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
     return {TSR_FP8, w->input == TSR_INPUT_STATIC ? TSR_SCALE_TENSOR : TSR_SCALE_ROW};
 }
 
 bool tsr_cuda_fuses_norm(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
     return takes_dot(q, w, rows);
+}
+
+bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
+{
+    return takes_wide(q, w, x.rows) && linear_wide_writes(y, x, w);
 }
 
 size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
@@ -77,9 +93,12 @@ void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, 
     } else {
         linear_end e = linear_end_of(y, w, o);
         unsigned char *work = (unsigned char *)q->work, *product = work + parts_of(q, w, x.rows).x;
-        if (takes_library(q, w, x.rows)) {
+        if (takes_fp8(q, w, x.rows)) {
             tsr_view u = w->type == TSR_FP8 ? in_fp8(q, x, w, work) : linear_bf16(q, &e, x, w, work);
-            if (linear_library(q, e, u, w, product)) return;
+            bool library = takes_library(q, w, x.rows);
+            if (library && linear_library_alone(e, w) && linear_library(q, e, u, w, product)) return;
+            if (takes_wide(q, w, x.rows) && linear_wide(q, e, u, w)) return;
+            if (library && linear_library(q, e, u, w, product)) return;
         }
         linear_tensor(q, e, linear_bf16(q, &e, x, w, work), w, product);
     }

@@ -3,7 +3,8 @@
  *
  *   rows 1 - 4          linear_dot      weights stream by once, x lies in shared memory; may take the norm along
  *   rows 5 - 64         linear_tensor   weights are the tall operand of the tensor cores
- *   more rows           linear_library  cuBLASLt where it is, else
+ *   more rows           linear_wide     on Hopper, where something follows the sum
+ *                       linear_library  cuBLASLt where it is, else
  *                       linear_tensor   with square tiles
  *   f32, f16 weights    linear_plain    from 5 rows on: tensor cores would round x
  *
@@ -134,9 +135,18 @@ tsr_view linear_bf16(tsr_queue *q, linear_end *e, tsr_view x, const tsr_weight *
 void linear_sum(tsr_queue *q, const linear_end &e, const float *sums, int64_t planes, int64_t first,
                 int64_t n);
 
+/* bf16 by bf16 and fp8 by fp8 (x unscaled, or scaled by TENSOR or ROW) on Hopper's tensor cores, y of any type but
+ * scaled by TENSOR alone. False: x does not lie as the copy engine wants it, and nothing was queued; never where
+ * linear_wide_writes was true. */
+bool linear_wide_takes(const tsr_queue *q, const tsr_weight *w);
+bool linear_wide_writes(const tsr_view &y, const tsr_view &x, const tsr_weight *w);
+bool linear_wide(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w);
+
 /* The same products by cuBLASLt, where that is there and takes x and w as they are. Bytes 0, or false: it does
  * not, and nothing was queued. */
 size_t linear_library_work(const tsr_queue *q, int64_t rows, const tsr_weight *w);
+/* It does so in one call: nothing follows the sum but a rounding, or adding what lies like y. */
+bool linear_library_alone(const linear_end &e, const tsr_weight *w);
 bool linear_library(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w, void *work);
 
 #endif

@@ -170,10 +170,16 @@ bool aligned(const tsr_view &v)
 /* Nothing happens between the sum and its one rounding into y, except adding what has y's type. */
 bool is_plain(const linear_end &e)
 {
+    if (e.y.type == TSR_FP8) return false;
     bool adds = !e.add.rows || (e.add.type == e.y.type && aligned(e.add) && e.add.stride == e.y.stride);
     return !e.bias && e.act == TSR_LINEAR && !e.gain.rows && adds && aligned(e.y);
 }
 } // namespace
+
+bool linear_library_alone(const linear_end &e, const tsr_weight *w)
+{
+    return is_plain(e) && (w->type == TSR_FP8 || (!e.w_scale && !e.x_scale));
+}
 
 size_t linear_library_work(const tsr_queue *q, int64_t rows, const tsr_weight *w)
 {

@@ -36,6 +36,7 @@ extern "C" {
 #pragma weak tsr_cuda_linear_pack
 #pragma weak tsr_cuda_input_form
 #pragma weak tsr_cuda_fuses_norm
+#pragma weak tsr_cuda_linear_writes
 #pragma weak tsr_cuda_linear_work
 #pragma weak tsr_cuda_attend_work
 #pragma weak tsr_cuda_scan_work
@@ -87,6 +88,7 @@ extern "C" TSR_EXPORT int tsr_module_open(int abi, const tsr_module_host *host, 
     SLOT(linear_pack);
     SLOT(input_form);
     SLOT(fuses_norm);
+    SLOT(linear_writes);
 
     SLOT(linear_work);
     SLOT(attend_work);

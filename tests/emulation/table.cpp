@@ -45,6 +45,11 @@ size_t linear_library_work(const tsr_queue *, int64_t, const tsr_weight *)
     return 0;
 }
 
+bool linear_library_alone(const linear_end &, const tsr_weight *)
+{
+    return false;
+}
+
 bool linear_library(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *, void *)
 {
     return false;
@@ -58,6 +63,21 @@ bool attend_wgmma(tsr_queue *, const char *, const span_source &, const tsr_view
 
 bool attend_wgmma(tsr_queue *, const char *, const page_source &, const tsr_view &, const tsr_view &, int64_t,
                   int64_t, int64_t)
+{
+    return false;
+}
+
+bool linear_wide_takes(const tsr_queue *, const tsr_weight *)
+{
+    return false;
+}
+
+bool linear_wide_writes(const tsr_view &, const tsr_view &, const tsr_weight *)
+{
+    return false;
+}
+
+bool linear_wide(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *)
 {
     return false;
 }
