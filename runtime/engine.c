@@ -99,6 +99,13 @@ static void walk_step(const tsr_model *m, tsr_queue *q, tsr_step step)
     tsr_scratch_release(q, mark);
 }
 
+/* Logits of all rows, as a trace has them: they lie elsewhere (advance.c), what the head needs for them does not. */
+static void walk_trace(const tsr_model *m, tsr_queue *q, tsr_step step)
+{
+    tsr_view logits = tsr_view_of(NULL, TSR_F32, step.n_logits, m->lm_config.vocab);
+    tsr_lm_forward(m->lm, q, logits, tsr_view_of(NULL, q->type, 0, 0), NULL, &step);
+}
+
 static void walk_vision(const tsr_model *m, tsr_queue *q)
 {
     tsr_grid grid = tsr_internvit_grid(m->vit);
@@ -123,6 +130,7 @@ static tsr_status measure_scratch(size_t *out, const tsr_model *m, tsr_sizes s)
     tsr_status st = tsr_queue_open(&q, &m->ops, NULL, m->type, 0);
     if (st) return st;
     walk_step(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, 1));
+    walk_trace(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, s.max_rows));
     tsr_decoder_walk(m->lm, q, decoder_limits(m, s));
     if (m->has_vision) walk_vision(m, q);
     st = tsr_queue_sync(q);
