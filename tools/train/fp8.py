@@ -2,6 +2,7 @@
 
     python fp8.py write DIR OUT                         ModelOpt's layout: E4M3 linears, weight_scale and input_scale beside them
     python fp8.py compare DIR OUT --library libtessera.so --out fp8.json
+    python fp8.py captions DIR OUT --library libtessera.so --pictures 600     captions alone, of so many pictures in all
 
 Quantised are the linears of decoder, projector and encoder; the vocabulary tables, the patch embedding and everything small stay in
 BF16. weight_scale is amax/448 of the tensor, input_scale amax/448 of what the linear saw in the PyTorch model on pictures of the
@@ -22,6 +23,7 @@ from model import Linear, normalise
 
 SAMPLES = 128
 PER_SAMPLE = 8192      # values of a down_proj's input that are kept for its percentile
+CAPTION = "Describe this image."
 LABELS = {"weights": "FP8 weights", "activations": "FP8 weights and activations"}
 
 
@@ -127,9 +129,35 @@ def compare(src, out, library, per, workers):
     return res
 
 
+def described(job):
+    """The caption of one picture, as a record; `eval.start` has opened the model."""
+    import eval
+    import pictures
+    from score import score
+    condition, family, n = job
+    see, _, d = pictures.picture(condition, family, n)
+    got, cut = eval.machine.answer(eval.machine.look(see), CAPTION, 160)
+    return dict(condition=condition, family=family, number=n, got=got, m=score(d, family, "caption", CAPTION, d.captions[0], got, cut))
+
+
+def captions(src, out, library, n, workers):
+    import multiprocessing as mp
+    from eval import start
+    families, conditions = list(data.FAMILIES), ("known", "fonts", "all")
+    todo = [(conditions[i // len(families) % 3], families[i % len(families)], 7000 + i) for i in range(n)]
+    sides = []
+    for path, switch in ((src, "off"), (out, "on")):
+        with mp.get_context("spawn").Pool(workers, start, (library, path, switch)) as pool:
+            sides.append(pool.map(described, todo, 4))
+    d = deltas(*sides)
+    d["same"] = round(sum(a["got"] == b["got"] for a, b in zip(*sides)) / n, 4)
+    print({k: v for k, v in d.items() if k.startswith("caption") or k == "same"})
+    return dict(captions=d)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("what", choices=("write", "compare"))
+    ap.add_argument("what", choices=("write", "compare", "captions"))
     ap.add_argument("dir")
     ap.add_argument("fp8")
     ap.add_argument("--library")
@@ -137,7 +165,10 @@ def main():
     ap.add_argument("--workers", type=int, default=2)
     ap.add_argument("--out")
     a = ap.parse_args()
-    res = write(a.dir, a.fp8) if a.what == "write" else compare(a.dir, a.fp8, os.path.abspath(a.library), a.pictures, a.workers)
+    if a.what == "write":
+        res = write(a.dir, a.fp8)
+    else:
+        res = dict(compare=compare, captions=captions)[a.what](a.dir, a.fp8, os.path.abspath(a.library), a.pictures, a.workers)
     if a.out:
         old = {}
         if os.path.exists(a.out):
