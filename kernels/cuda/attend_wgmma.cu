@@ -28,10 +28,11 @@ struct tile_maps {
  * best: three that take turns where exponentials take as long as products; two left alone where products rule. */
 template <int DIM, int KEYS, int GROUPS, bool TURNS, bool CODES = false>
 struct shape {
-    enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS, codes = CODES };
-    enum { q_half = rows * 128, half = KEYS * 128 }; /* bytes of 64 columns of a tile */
-    enum { q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2 };
-    enum { staging = CODES ? 2 * KEYS * DIM : 0 }; /* codes of two tiles on their way */
+    static constexpr int dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS;
+    static constexpr bool turns = TURNS, codes = CODES;
+    static constexpr int q_half = rows * 128, half = KEYS * 128; /* bytes of 64 columns of a tile */
+    static constexpr int q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2;
+    static constexpr int staging = CODES ? 2 * KEYS * DIM : 0; /* codes of two tiles on their way */
     static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes + staging;
 };
 typedef shape<64, 128, 3, true> narrow_heads;

@@ -78,7 +78,8 @@ CUDA_INLINE void scan_store_state2(void *state, tsr_dtype type, int i, const flo
         at[0] = v[0], at[1] = v[1];
     } else {
         uint16_t *at = (uint16_t *)state + i;
-        uint32_t both = cuda_to_half2(v[0], v[1], tsr_half_random((uint32_t)pos, (uint32_t)i / 2));
+        uint32_t random = tsr_half_random((uint32_t)pos, (uint32_t)i / 8);
+        uint32_t both = cuda_to_half2(v[0], v[1], random, i % 8);
         at[0] = (uint16_t)both, at[1] = (uint16_t)(both >> 16);
     }
 }
