@@ -30,7 +30,8 @@ static const flag flags[] = {
     {"--dtype", STRING, AT(model_opts.dtype), 0, 0, G_MODEL,
      "of activations: auto, f32 or bf16; fp8: as auto, the decoder's weights in FP8"},
     {"--fp8-parts", STRING, AT(model_opts.fp8_parts), 0, 0, G_MODEL,
-     "attention,lm_head,vision,projector: what --dtype fp8 rounds besides (attention); all; none"},
+     "attention,lm_head,vision,projector: what --dtype fp8 or --fp8 has in FP8 besides (attention); all; "
+     "none"},
     {"--fp8-activations", STRING, AT(model_opts.fp8_activations), 0, 0, G_MODEL,
      "on, off or auto: round the inputs of FP8 linears"},
     {"--chat-template", STRING, AT(model_opts.chat_template), 0, 0, G_MODEL,
