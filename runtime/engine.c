@@ -124,13 +124,24 @@ static tsr_decoder_limits decoder_limits(const tsr_model *m, tsr_sizes s)
     return (tsr_decoder_limits){.max_seqs = s.n_sessions, .max_context = s.n_ctx, .max_stops = m->stop_ids.n};
 }
 
+/* The largest power of two below n: kernels take rows in blocks of such sizes, and want most at a block's end. */
+static int64_t shorter(int64_t n)
+{
+    int64_t power = 1;
+    while (2 * power < n) power *= 2;
+    return power;
+}
+
 static tsr_status measure_scratch(size_t *out, const tsr_model *m, tsr_sizes s)
 {
     tsr_queue *q = NULL;
     tsr_status st = tsr_queue_open(&q, &m->ops, NULL, m->type, 0);
     if (st) return st;
-    walk_step(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, 1));
-    walk_trace(m, q, tsr_step_shape(1, s.max_rows, s.n_ctx, s.max_rows));
+    /* A product of few rows may be cut along K where one of many is not, and then wants more: shorter steps too. */
+    for (int64_t rows = s.max_rows; rows > 0; rows = rows == 1 ? 0 : shorter(rows)) {
+        walk_step(m, q, tsr_step_shape(1, rows, s.n_ctx, 1));
+        walk_trace(m, q, tsr_step_shape(1, rows, s.n_ctx, rows));
+    }
     tsr_decoder_walk(m->lm, q, decoder_limits(m, s));
     if (m->has_vision) walk_vision(m, q);
     st = tsr_queue_sync(q);
