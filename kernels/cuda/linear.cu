@@ -10,7 +10,17 @@ bool widens_x(const tsr_weight *w)
 
 bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
-    return rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
+    return widens_x(w) && rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
+}
+
+bool takes_stream(const tsr_weight *w, int64_t rows)
+{
+    return rows <= CUDA_DOT_ROWS && !widens_x(w);
+}
+
+bool takes_tall(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return rows <= CUDA_TALL_ROWS && linear_tall_takes(q, w);
 }
 
 bool takes_wide(const tsr_queue *q, const tsr_weight *w, int64_t rows)
@@ -23,10 +33,10 @@ bool takes_library(const tsr_queue *q, const tsr_weight *w, int64_t rows)
     return rows > CUDA_SKINNY_ROWS && linear_library_work(q, rows, w) > 0;
 }
 
-/* Both multiply FP8 by FP8. */
+/* All three multiply FP8 by FP8. */
 bool takes_fp8(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
-    return takes_wide(q, w, rows) || takes_library(q, w, rows);
+    return takes_tall(q, w, rows) || takes_wide(q, w, rows) || takes_library(q, w, rows);
 }
 
 /* Scratch of a product on tensor cores: x in bf16, then the larger of what the library and our own want. */
@@ -61,13 +71,13 @@ tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t ro
 {
     tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
     if (w->type != TSR_FP8 || w->input == TSR_INPUT_KEEP) return plain;
-    if (!takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
+    if (takes_stream(w, rows) || !takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
     return {TSR_FP8, w->input == TSR_INPUT_STATIC ? TSR_SCALE_TENSOR : TSR_SCALE_ROW};
 }
 
 bool tsr_cuda_fuses_norm(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
-    return takes_dot(q, w, rows);
+    return takes_stream(w, rows) || takes_dot(q, w, rows);
 }
 
 bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
@@ -78,7 +88,7 @@ bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const ts
 size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
 {
     (void)y;
-    if (takes_dot(q, w, x.rows) || widens_x(w)) return 0;
+    if (takes_stream(w, x.rows) || takes_dot(q, w, x.rows) || widens_x(w)) return 0;
     parts p = parts_of(q, w, x.rows);
     return tsr_add(p.x, p.product);
 }
@@ -86,7 +96,9 @@ size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const ts
 void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_linear_opts o)
 {
     if (x.rows == 0) return;
-    if (takes_dot(q, w, x.rows)) {
+    if (takes_stream(w, x.rows)) {
+        linear_stream(q, y, x, w, o);
+    } else if (takes_dot(q, w, x.rows)) {
         linear_dot(q, y, x, w, o);
     } else if (widens_x(w)) {
         linear_plain(q, y, x, w, o);
@@ -95,6 +107,7 @@ void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, 
         unsigned char *work = (unsigned char *)q->work, *product = work + parts_of(q, w, x.rows).x;
         if (takes_fp8(q, w, x.rows)) {
             tsr_view u = w->type == TSR_FP8 ? in_fp8(q, x, w, work) : linear_bf16(q, &e, x, w, work);
+            if (takes_tall(q, w, x.rows) && linear_tall(q, e, u, w)) return;
             bool library = takes_library(q, w, x.rows);
             if (library && linear_library_alone(e, w) && linear_library(q, e, u, w, product)) return;
             if (takes_wide(q, w, x.rows) && linear_wide(q, e, u, w)) return;

@@ -1,8 +1,10 @@
 /* kernels/cuda/linear.cuh: what the kernels of linear share: how weights lie, the end of a product, and who
  * multiplies what.
  *
- *   rows 1 - 4          linear_dot      weights stream by once, x lies in shared memory; may take the norm along
- *   rows 5 - 64         linear_tensor   weights are the tall operand of the tensor cores
+ *   rows 1 - 4          linear_stream   weights stream by once; may take the norm along
+ *                       linear_dot      the same beside f32 and f16 weights
+ *   rows 5 - 64         linear_tall     on Hopper: weights are the tall operand of the tensor cores
+ *                       linear_tensor   the same elsewhere
  *   more rows           linear_wide     on Hopper, where something follows the sum
  *                       linear_library  cuBLASLt where it is, else
  *                       linear_tensor   with square tiles
@@ -16,7 +18,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/value.cuh"
 
-enum { CUDA_LAYOUT_PADDED = 1, CUDA_WEIGHT_ALIGN = 16, CUDA_DOT_ROWS = 4, CUDA_SKINNY_ROWS = 64 };
+enum { CUDA_LAYOUT_PADDED = 1, CUDA_WEIGHT_ALIGN = 16, CUDA_DOT_ROWS = 4, CUDA_TALL_ROWS = 64, CUDA_SKINNY_ROWS = 64 };
 
 static inline __host__ __device__ int64_t cuda_round_up(int64_t n, int64_t to)
 {
@@ -114,9 +116,12 @@ static inline const float *linear_clamp_scale(const tsr_view &x, const tsr_weigh
 
 /* Each queues y = add + gain * act(x W' + bias). */
 
-/* Any x; 1 - 4 rows at a time. How many fit into shared memory: 0 when not even one does. */
+/* Any x, f32 and f16 weights; 1 - 4 rows at a time. How many fit into shared memory: 0 when not even one does. */
 int64_t linear_dot_rows(const tsr_queue *q, const tsr_weight *w, int64_t rows);
 void linear_dot(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);
+
+/* Any x, at most CUDA_DOT_ROWS rows; bf16 and fp8 weights. */
+void linear_stream(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);
 
 /* Any x and weight, f32 multiply-adds. */
 void linear_plain(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);
@@ -124,6 +129,11 @@ void linear_plain(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, con
 /* bf16 and fp8 weights on tensor cores; x as linear_bf16 makes it. `work` of so many bytes. */
 size_t linear_tensor_work(const tsr_queue *q, int64_t rows, const tsr_weight *w);
 void linear_tensor(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w, void *work);
+
+/* At most CUDA_TALL_ROWS rows on Hopper's tensor cores: bf16 by bf16, fp8 by fp8 (x scaled by TENSOR or ROW).
+ * False: x does not lie as the copy engine wants it, and nothing was queued. */
+bool linear_tall_takes(const tsr_queue *q, const tsr_weight *w);
+bool linear_tall(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w);
 
 /* x as the tensor cores take it: bf16, rows of whole 16 bytes, aligned. `to` is x itself where it is that already;
  * otherwise it is filled, in linear_bf16_bytes of memory. TENSOR and ROW scales are left to the end of the

@@ -18,6 +18,8 @@ __global__ void __launch_bounds__(kThreads)
     int64_t r0 = (int64_t)blockIdx.y * kTile, j0 = (int64_t)blockIdx.x * kTile;
     int tr = tid / 16 * 4, tj = tid % 16 * 4;
     float sums[4][4] = {};
+    cuda_release_next();
+    cuda_wait_before();
 
     for (int64_t k = 0; k < x.cols; k += kDepth) {
         octet o = {};
@@ -52,8 +54,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void linear_plain(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o)
 {
-    cuda_launch(q, "linear", linear_plain_kernel,
-                cuda_grid(cuda_blocks(w->rows, kTile), cuda_blocks(x.rows, kTile)), cuda_grid(kThreads), 0,
-                linear_end_of(y, w, o), x, (const unsigned char *)w->data, w->type,
-                cuda_weight_stride(w->cols), linear_clamp_scale(x, w));
+    cuda_launch_early(q, "linear", linear_plain_kernel,
+                      cuda_grid(cuda_blocks(w->rows, kTile), cuda_blocks(x.rows, kTile)), cuda_grid(kThreads),
+                      0, linear_end_of(y, w, o), x, (const unsigned char *)w->data, w->type,
+                      cuda_weight_stride(w->cols), linear_clamp_scale(x, w));
 }

@@ -89,6 +89,8 @@ __global__ void __launch_bounds__(P::threads)
         }
         cuda_copy_commit(); /* an empty group too: groups are counted */
     };
+    cuda_release_next();
+    cuda_wait_before();
     for (int i = 0; i < stages - 1; i++) fetch(i, i);
 
     float d[MT][NT][4] = {};
@@ -186,10 +188,10 @@ void launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weig
     int stages = 4; /* two blocks on a multiprocessor where they fit */
     size_t most = cuda_capability(q) >= 90 ? linear_most_shared(q) / 2 : linear_most_shared(q);
     while (stages > 2 && (size_t)stages * P::stage_bytes > most) stages--;
-    cuda_launch(q, "linear", linear_tensor_kernel<P>,
-                cuda_grid(cuda_blocks(a.rows, P::a_rows), cuda_blocks(b.rows, P::b_rows), c.splits),
-                cuda_grid(P::threads), (size_t)stages * P::stage_bytes, e, a, b, stages, (int)c.steps,
-                (int)c.steps_each, c.splits > 1 ? partial : nullptr);
+    cuda_launch_early(q, "linear", linear_tensor_kernel<P>,
+                      cuda_grid(cuda_blocks(a.rows, P::a_rows), cuda_blocks(b.rows, P::b_rows), c.splits),
+                      cuda_grid(P::threads), (size_t)stages * P::stage_bytes, e, a, b, stages, (int)c.steps,
+                      (int)c.steps_each, c.splits > 1 ? partial : nullptr);
     if (c.splits > 1) linear_sum(q, e, partial, c.splits, 0, w->rows);
 }
 
@@ -220,6 +222,8 @@ void with_plan_for(const tsr_weight *w, int64_t rows, F f)
 /* y = x in bf16, the elements of scaled x alone unless they differ along a row; zeros up to y's stride. */
 __global__ void linear_bf16_kernel(tsr_view y, tsr_view x, const float *clamp)
 {
+    cuda_release_next();
+    cuda_wait_before();
     int64_t r = blockIdx.x;
     bool scaled = x.scaled == TSR_SCALE_BLOCK;
     for (int64_t c = 8 * (int64_t)threadIdx.x; c < y.stride; c += 8 * (int64_t)blockDim.x) {
@@ -232,6 +236,8 @@ __global__ void linear_bf16_kernel(tsr_view y, tsr_view x, const float *clamp)
 
 __global__ void linear_sum_kernel(linear_end e, const float *sums, int64_t planes, int64_t first, int64_t n)
 {
+    cuda_release_next();
+    cuda_wait_before();
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, plane = e.y.rows * n;
     if (i >= plane) return;
     float sum = 0;
@@ -268,13 +274,13 @@ tsr_view linear_bf16(tsr_queue *q, linear_end *e, tsr_view x, const tsr_weight *
     bool aligned = (uintptr_t)x.data % 16 == 0 && x.stride % 8 == 0 && x.cols % 8 == 0;
     if (x.type == TSR_BF16 && aligned && !clamp) return x;
     tsr_view to = tsr_view_of(memory, TSR_BF16, x.rows, cuda_weight_stride(x.cols));
-    cuda_launch(q, "linear", linear_bf16_kernel, cuda_grid(x.rows), cuda_grid(256), 0, to, x, clamp);
+    cuda_launch_early(q, "linear", linear_bf16_kernel, cuda_grid(x.rows), cuda_grid(256), 0, to, x, clamp);
     return to;
 }
 
 void linear_sum(tsr_queue *q, const linear_end &e, const float *sums, int64_t planes, int64_t first,
                 int64_t n)
 {
-    cuda_launch(q, "linear", linear_sum_kernel, cuda_grid(cuda_blocks(e.y.rows * n, 256)), cuda_grid(256), 0,
-                e, sums, planes, first, n);
+    cuda_launch_early(q, "linear", linear_sum_kernel, cuda_grid(cuda_blocks(e.y.rows * n, 256)),
+                      cuda_grid(256), 0, e, sums, planes, first, n);
 }

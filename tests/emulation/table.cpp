@@ -82,6 +82,16 @@ bool linear_wide(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *)
     return false;
 }
 
+bool linear_tall_takes(const tsr_queue *, const tsr_weight *)
+{
+    return false;
+}
+
+bool linear_tall(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *)
+{
+    return false;
+}
+
 extern "C" bool tsr_emulated_ops(tsr_ops *ops)
 {
     *ops = tsr_ref_ops;
