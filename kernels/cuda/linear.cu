@@ -10,12 +10,7 @@ bool widens_x(const tsr_weight *w)
 
 bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
-    return widens_x(w) && rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
-}
-
-bool takes_stream(const tsr_weight *w, int64_t rows)
-{
-    return rows <= CUDA_DOT_ROWS && !widens_x(w);
+    return rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
 }
 
 bool takes_tall(const tsr_queue *q, const tsr_weight *w, int64_t rows)
@@ -71,13 +66,13 @@ tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t ro
 {
     tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
     if (w->type != TSR_FP8 || w->input == TSR_INPUT_KEEP) return plain;
-    if (takes_stream(w, rows) || !takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
+    if (takes_dot(q, w, rows) || !takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
     return {TSR_FP8, w->input == TSR_INPUT_STATIC ? TSR_SCALE_TENSOR : TSR_SCALE_ROW};
 }
 
 bool tsr_cuda_fuses_norm(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
-    return takes_stream(w, rows) || takes_dot(q, w, rows);
+    return takes_dot(q, w, rows);
 }
 
 bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
@@ -88,7 +83,7 @@ bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const ts
 size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
 {
     (void)y;
-    if (takes_stream(w, x.rows) || takes_dot(q, w, x.rows) || widens_x(w)) return 0;
+    if (takes_dot(q, w, x.rows) || widens_x(w)) return 0;
     parts p = parts_of(q, w, x.rows);
     return tsr_add(p.x, p.product);
 }
@@ -96,9 +91,7 @@ size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const ts
 void tsr_cuda_linear(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, tsr_linear_opts o)
 {
     if (x.rows == 0) return;
-    if (takes_stream(w, x.rows)) {
-        linear_stream(q, y, x, w, o);
-    } else if (takes_dot(q, w, x.rows)) {
+    if (takes_dot(q, w, x.rows)) {
         linear_dot(q, y, x, w, o);
     } else if (widens_x(w)) {
         linear_plain(q, y, x, w, o);

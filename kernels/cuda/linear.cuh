@@ -1,8 +1,7 @@
 /* kernels/cuda/linear.cuh: what the kernels of linear share: how weights lie, the end of a product, and who
  * multiplies what.
  *
- *   rows 1 - 4          linear_stream   weights stream by once; may take the norm along
- *                       linear_dot      the same beside f32 and f16 weights
+ *   rows 1 - 4          linear_dot      weights stream by once, x lies in shared memory; may take the norm along
  *   rows 5 - 64         linear_tall     on Hopper: weights are the tall operand of the tensor cores
  *                       linear_tensor   the same elsewhere
  *   more rows           linear_wide     on Hopper, where something follows the sum
@@ -116,12 +115,9 @@ static inline const float *linear_clamp_scale(const tsr_view &x, const tsr_weigh
 
 /* Each queues y = add + gain * act(x W' + bias). */
 
-/* Any x, f32 and f16 weights; 1 - 4 rows at a time. How many fit into shared memory: 0 when not even one does. */
+/* Any x; 1 - 4 rows at a time. How many fit into shared memory: 0 when not even one does. */
 int64_t linear_dot_rows(const tsr_queue *q, const tsr_weight *w, int64_t rows);
 void linear_dot(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);
-
-/* Any x, at most CUDA_DOT_ROWS rows; bf16 and fp8 weights. */
-void linear_stream(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);
 
 /* Any x and weight, f32 multiply-adds. */
 void linear_plain(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const tsr_linear_opts &o);

@@ -1,5 +1,4 @@
-/* kernels/cuda/linear_dot.cu: products of 1 to 4 rows beside f32 and f16 weights, by f32 multiply-adds: bound by reading
- * the weights.
+/* kernels/cuda/linear_dot.cu: products of 1 to 4 rows, as decoding makes them: bound by reading the weights.
  *
  * A block takes LINES rows of the weight at a time (8; 4 beside several rows of x) and cuts them along k: a thread
  * reads 16 bytes of each line, the next lines' before it multiplies these, so LINES loads of 16 bytes are always on
@@ -20,12 +19,13 @@ constexpr size_t kOwnShared = 2 << 10; /* room for what kernels declare themselv
 template <int M>
 constexpr int lines_for = M > 1 ? 4 : 8;
 
-/* How weights of one type meet x, which is f32: rounded to 16 bits their products would suffer. */
+/* How weights of one type meet x. x is f32 beside f32 and f16, whose products would suffer from less. */
 template <tsr_dtype T>
 struct form {
-    static constexpr int per_load = T == TSR_F32 ? 4 : 8; /* weights in 16 bytes */
-    static constexpr int piece = 4;                       /* values of x in 16 bytes */
-    static constexpr int pieces = per_load / piece;       /* of x for one load of weights */
+    static constexpr int per_load = T == TSR_F32 ? 4 : T == TSR_FP8 ? 16 : 8; /* weights in 16 bytes */
+    static constexpr bool wide = T == TSR_F32 || T == TSR_F16;
+    static constexpr int piece = wide ? 4 : 8;      /* values of x in 16 bytes */
+    static constexpr int pieces = per_load / piece; /* of x for one load of weights */
 };
 
 /* Piece p of 16 bytes of weights. */
@@ -33,10 +33,23 @@ template <tsr_dtype T>
 CUDA_INLINE void widen(float *to, const uint4 &bits, int p)
 {
     const uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
+    if (T == TSR_F32) {
 #pragma unroll
-    for (int i = 0; i < 4; i++)
-        to[i] = T == TSR_F32 ? __uint_as_float(words[i])
-                             : cuda_from_f16((uint16_t)(words[2 * p + i / 2] >> 16 * (i % 2)));
+        for (int i = 0; i < 4; i++) to[i] = __uint_as_float(words[i]);
+    } else if (T == TSR_BF16) {
+        cuda_widen_bf16(to, bits);
+    } else if (T == TSR_F16) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) to[i] = cuda_from_f16((uint16_t)(words[2 * p + i / 2] >> 16 * (i % 2)));
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t pair = words[2 * p + i / 2] >> 16 * (i % 2);
+            __half2_raw h = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)pair, __NV_E4M3);
+            to[2 * i] = cuda_from_f16(h.x);
+            to[2 * i + 1] = cuda_from_f16(h.y);
+        }
+    }
 }
 
 struct norm_args {
@@ -83,8 +96,10 @@ __device__ void keep_row(uint4 *kept, int64_t n_loads, const tsr_view &x, int64_
             if (c + i >= n) break;
             int64_t load = (c + i) / F::per_load, p = (c + i) % F::per_load / F::piece;
             const float *v = o.v + i;
-            uint4 bits = make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]),
-                                    __float_as_uint(v[3]));
+            uint4 bits = F::wide ? make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]),
+                                              __float_as_uint(v[2]), __float_as_uint(v[3]))
+                                 : make_uint4(cuda_to_bf16x2(o.v[0], o.v[1]), cuda_to_bf16x2(o.v[2], o.v[3]),
+                                              cuda_to_bf16x2(o.v[4], o.v[5]), cuda_to_bf16x2(o.v[6], o.v[7]));
             kept[p * n_loads + load] = bits;
         }
     }
@@ -143,8 +158,6 @@ __global__ void __launch_bounds__(kThreads, 2)
         }
     };
     if (group < groups) fetch(group, 0);
-    cuda_release_next();
-    cuda_wait_before();
     for (int m = 0; m < M; m++)
         keep_row<T>(kept + m * n_loads * F::pieces, n_loads, x, first + m, norm, clamp, scratch);
     __syncthreads();
@@ -172,7 +185,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     uint4 piece = kept[(m * F::pieces + p) * n_loads + load];
-                    widen<TSR_F32>(values[m], piece, 0);
+                    if (F::wide)
+                        widen<TSR_F32>(values[m], piece, 0);
+                    else
+                        widen<TSR_BF16>(values[m], piece, 0);
                 }
 #pragma unroll
                 for (int i = 0; i < kLines; i++) {
@@ -200,7 +216,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 int64_t row_bytes_of_x(const tsr_weight *w)
 {
-    return cuda_weight_stride(w->cols) * (int64_t)sizeof(float);
+    bool wide = w->type == TSR_F32 || w->type == TSR_F16;
+    return cuda_weight_stride(w->cols) * (wide ? 4 : 2);
 }
 
 template <tsr_dtype T, int M>
@@ -210,9 +227,9 @@ void launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weig
     int64_t groups = cuda_blocks(w->rows, lines_for<M>);
     size_t shared = (size_t)(M * row_bytes_of_x(w));
     int64_t resident = cuda_processors(q) * (2 * (shared + kOwnShared) > linear_most_shared(q) ? 1 : 2);
-    cuda_launch_early(q, "linear", linear_dot_kernel<T, M>, cuda_grid(groups < resident ? groups : resident),
-                      cuda_grid(kThreads), shared, e, x, (const unsigned char *)w->data, w->rows,
-                      cuda_weight_stride(w->cols), first, norm, clamp);
+    cuda_launch(q, "linear", linear_dot_kernel<T, M>, cuda_grid(groups < resident ? groups : resident),
+                cuda_grid(kThreads), shared, e, x, (const unsigned char *)w->data, w->rows,
+                cuda_weight_stride(w->cols), first, norm, clamp);
 }
 
 template <tsr_dtype T>
@@ -245,9 +262,11 @@ void linear_dot(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, const
     const float *clamp = linear_clamp_scale(x, w);
     for (int64_t first = 0, n; first < x.rows; first += n) {
         n = linear_dot_rows(q, w, x.rows - first);
-        if (w->type == TSR_F32)
-            launch_rows<TSR_F32>(q, e, x, w, first, n, norm, clamp);
-        else
-            launch_rows<TSR_F16>(q, e, x, w, first, n, norm, clamp);
+        switch (w->type) {
+        case TSR_F32: launch_rows<TSR_F32>(q, e, x, w, first, n, norm, clamp); break;
+        case TSR_BF16: launch_rows<TSR_BF16>(q, e, x, w, first, n, norm, clamp); break;
+        case TSR_F16: launch_rows<TSR_F16>(q, e, x, w, first, n, norm, clamp); break;
+        default: launch_rows<TSR_FP8>(q, e, x, w, first, n, norm, clamp);
+        }
     }
 }

@@ -15,7 +15,7 @@ endif()
 set(TSR_EMULATED norm convert gather pixel_shuffle vit_enter patchify embed kv_write slot_copy gated_norm conv
   moe_route scan scan_tensor mamba_mix mamba_stream sample advance)
 
-list(APPEND TSR_EMULATED linear linear_dot linear_plain linear_stream linear_tensor linear_pack attend attend_decode kv_attend attention moe_ffn)
+list(APPEND TSR_EMULATED linear linear_dot linear_plain linear_tensor linear_pack attend attend_decode kv_attend attention moe_ffn)
 function(tsr_emulation target)
   if(NOT TSR_EMULATION)
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/emulation/none.c)
