@@ -25,8 +25,8 @@ constexpr int kPart = 32,
  * and each warpgroup has a tile of its own. BM blocks share weights, BN blocks share rows of x. */
 template <bool FP8, int HALVES, int BM, int BN, bool PROMOTED, bool SOLO>
 struct plan {
-    static constexpr bool fp8 = FP8, promoted = PROMOTED, solo = SOLO;
-    static constexpr int halves = HALVES, bm = BM, bn = BN, blocks = BM * BN;
+    enum { fp8 = FP8, promoted = PROMOTED, solo = SOLO, halves = HALVES };
+    static constexpr int bm = BM, bn = BN, blocks = BM * BN;
     static constexpr int cols = SOLO ? kHalf : HALVES * kHalf;
     static constexpr int depth = hopper_span / (FP8 ? 1 : 2); /* elements of k in a stage */
     static constexpr int x_bytes = kRows * hopper_span, w_bytes = cols * hopper_span;
@@ -41,7 +41,7 @@ struct place {
 
 /* Tile i of the order in which they are taken: a group of rows keeps its x in the second-level cache while all
  * weights pass by. */
-CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
+[[maybe_unused]] CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
 {
     int group = i / (kGroup * tiles_n), rest = i % (kGroup * tiles_n), first = group * kGroup;
     int rows = tiles_m - first < kGroup ? tiles_m - first : kGroup;
@@ -51,7 +51,7 @@ CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
 /* GELU in the erf form: max(u, 0) - |u| erfc(|u| / sqrt 2) / 2, with erfc as Abramowitz and Stegun 7.1.26 have it,
  * within 1.5e-7: half the work of erff, and no branch, so that neighbours fill each other's waits. NaN stays NaN: it
  * is in the tail. */
-CUDA_INLINE float gelu(float u)
+[[maybe_unused]] CUDA_INLINE float gelu(float u)
 {
     float size = fabsf(u) * 0.70710678f, t, e;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(0.3275911f, size, 1)));
