@@ -17,7 +17,13 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/value.cuh"
 
-enum { CUDA_LAYOUT_PADDED = 1, CUDA_WEIGHT_ALIGN = 16, CUDA_DOT_ROWS = 4, CUDA_TALL_ROWS = 64, CUDA_SKINNY_ROWS = 64 };
+enum {
+    CUDA_LAYOUT_PADDED = 1,
+    CUDA_WEIGHT_ALIGN = 16,
+    CUDA_DOT_ROWS = 4,
+    CUDA_TALL_ROWS = 64,
+    CUDA_SKINNY_ROWS = 64
+};
 
 static inline __host__ __device__ int64_t cuda_round_up(int64_t n, int64_t to)
 {

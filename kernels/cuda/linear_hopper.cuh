@@ -118,10 +118,11 @@ CUDA_INLINE void hopper_fetch(void *to, const CUtensorMap *map, int k, int row, 
 /* So many bytes that follow each other, whole 16 of them, to shared memory; they count at the barrier. */
 CUDA_INLINE void hopper_fetch_bytes(void *to, const void *from, int bytes, uint64_t *barrier)
 {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                     hopper_shared(to)),
-                 "l"(from), "r"(bytes), "r"(hopper_shared(barrier))
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            hopper_shared(to)),
+        "l"(from), "r"(bytes), "r"(hopper_shared(barrier))
+        : "memory");
 }
 
 /* ---------------------------------------------------------------- products ------------------------------ */
@@ -130,8 +131,8 @@ CUDA_INLINE void hopper_fetch_bytes(void *to, const void *from, int bytes, uint6
  * 128-byte swizzle. 32 bytes further along k is 2 more. */
 CUDA_INLINE uint64_t hopper_tile(const void *tile)
 {
-    return (uint64_t)((hopper_shared(tile) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 |
-           (uint64_t)1 << 62;
+    return (uint64_t)((hopper_shared(tile) & 0x3ffff) >> 4) | (uint64_t)1 << 16 |
+           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
 }
 
 CUDA_INLINE void hopper_begin()

@@ -16,8 +16,9 @@
 namespace
 {
 constexpr int kTile = 64, kTiles = 3, kThreads = kTiles * hopper_warpgroup + cuda_warp;
-constexpr int kStages = 12, kRingBytes = 96 << 10; /* half of the shared memory is for the next kernel's block */
-constexpr int kShare = 48;   /* rows of the weight for each multiprocessor: with fewer, two of them cut k */
+constexpr int kStages = 12,
+              kRingBytes = 96 << 10; /* half of the shared memory is for the next kernel's block */
+constexpr int kShare = 48; /* rows of the weight for each multiprocessor: with fewer, two of them cut k */
 constexpr int kGroup = 8 * hopper_span;
 
 struct plan {
@@ -35,8 +36,7 @@ constexpr int kReleased = 1; /* steps not yet asked for when the next kernel may
         "+f"(d[i + 6]), "+f"(d[i + 7])
 #define TALL_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define TALL_16 TALL_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
-#define TALL_32                                                                                              \
-    TALL_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define TALL_32 TALL_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define TALL_PRODUCT(shape, list, a_at, b_at, adds_at, tail, ...)                                            \
     asm volatile("{\n\t.reg .pred adds;\n\tsetp.ne.b32 adds, " adds_at ", 0;\n\t"                            \
                  "wgmma.mma_async.sync.aligned." shape " {" list "}, " a_at ", " b_at ", adds, 1, 1" tail    \
@@ -78,8 +78,8 @@ CUDA_INLINE void product(float (&d)[32], uint64_t a, uint64_t b, int adds)
 
 /* A warpgroup's sums over its steps. `N` of them for each thread; HALVES of 2 N rows of x. */
 template <bool FP8, int HALVES, int N>
-CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory, int tile_bytes, int stage_bytes,
-                           const plan &p, int n_steps, uint64_t *full, uint64_t *empty)
+CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory, int tile_bytes,
+                           int stage_bytes, const plan &p, int n_steps, uint64_t *full, uint64_t *empty)
 {
     int group = threadIdx.x / hopper_warpgroup, lane = threadIdx.x % cuda_warp, stage = 0, before = -1;
     unsigned parity = 0;
@@ -165,7 +165,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     __syncthreads();
 
-    int pitch = p.tiles * kTile + 4; /* floats of a row of sums: a fragment's lanes write to different banks */
+    int pitch =
+        p.tiles * kTile + 4; /* floats of a row of sums: a fragment's lanes write to different banks */
     if (warp == p.tiles * 4) {
         if (lane == 0) {
             /* Each share begins elsewhere: were all at the same piece of x, they would wait for each other at the few
@@ -187,7 +188,8 @@ __global__ void __launch_bounds__(kThreads, 2)
                                      full + stage);
             };
             auto bring_x = [&](int s, int stage) {
-                hopper_fetch(memory + stage * stage_bytes + p.tiles * tile_bytes, &x, k_of(s), 0, full + stage);
+                hopper_fetch(memory + stage * stage_bytes + p.tiles * tile_bytes, &x, k_of(s), 0,
+                             full + stage);
             };
             int early = n_steps < p.stages ? n_steps : p.stages;
             for (int s = 0; s < early; s++) bring_w(s, s);
@@ -280,7 +282,8 @@ bool launch_rows(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr
 {
     if (x.rows <= 16) return launch<FP8, 1, 8>(q, e, x, w);
     if (x.rows <= 32) return launch<FP8, 1, 16>(q, e, x, w);
-    return launch<FP8, FP8 ? 2 : 1, FP8 ? 16 : 32>(q, e, x, w); /* registers for two sets of sums are too few */
+    return launch < FP8, FP8 ? 2 : 1,
+           FP8 ? 16 : 32 > (q, e, x, w); /* registers for two sets of sums are too few */
 }
 } // namespace
 

@@ -89,7 +89,8 @@ __device__ double value_of(const void *data, tsr_dtype type, int64_t i)
 {
     if (type == TSR_BF16) return __uint_as_float((uint32_t)((const uint16_t *)data)[i] << 16);
     uint8_t code = ((const uint8_t *)data)[i];
-    double size = code & 0x78 ? ldexp(8.0 + (code & 7), ((code >> 3) & 15) - 10) : ldexp(1.0 * (code & 7), -9);
+    double size =
+        code & 0x78 ? ldexp(8.0 + (code & 7), ((code >> 3) & 15) - 10) : ldexp(1.0 * (code & 7), -9);
     return code & 0x80 ? -size : size;
 }
 
