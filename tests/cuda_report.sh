@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the CUDA compiler says about our kernels: nothing spills, nothing needs a stack, and shared memory and
-# registers leave room for a block on every architecture we name. Known: linear_wide, whose consumers hold 128 sums
-# a thread beside what their ends need, keeps at most 16 bytes on the stack.
+# registers leave room for a block on every architecture we name. Known, at most 16 bytes of stack each: linear_wide,
+# whose consumers hold 128 sums a thread beside what their ends need; rows of attention over pages on sm_80.
 #
 #   tests/cuda_report.sh [-v] [FILE.cu...]
 #
@@ -40,7 +40,7 @@ awk -v verbose="$verbose" '
     /bytes stack frame/ {
         stack = $0; sub(/ bytes stack frame.*/, "", stack); sub(/.* /, "", stack)
         spill = $0; sub(/.*frame, /, "", spill)
-        known = $1 == "kernels/cuda/linear_wide.cu" && stack + 0 <= 16
+        known = stack + 0 <= 16 && ($1 == "kernels/cuda/linear_wide.cu" || ($1 == "kernels/cuda/kv_attend.cu" && $2 == 80))
         if ((spill !~ /^0 bytes spill stores, 0 bytes spill loads/ || stack != 0) && !known) {
             print $1 " sm_" $2 " " name ": " stack " bytes of stack, " spill; bad = 1
         }

@@ -28,11 +28,10 @@ struct tile_maps {
  * best: three that take turns where exponentials take as long as products; two left alone where products rule. */
 template <int DIM, int KEYS, int GROUPS, bool TURNS, bool CODES = false>
 struct shape {
-    static constexpr int dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS;
-    static constexpr bool turns = TURNS, codes = CODES;
-    static constexpr int q_half = rows * 128, half = KEYS * 128; /* bytes of 64 columns of a tile */
-    static constexpr int q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2;
-    static constexpr int staging = CODES ? 2 * KEYS * DIM : 0; /* codes of two tiles on their way */
+    enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS, codes = CODES };
+    enum { q_half = rows * 128, half = KEYS * 128 }; /* bytes of 64 columns of a tile */
+    enum { q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2 };
+    enum { staging = CODES ? 2 * KEYS * DIM : 0 }; /* codes of two tiles on their way */
     static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes + staging;
 };
 typedef shape<64, 128, 3, true> narrow_heads;
@@ -415,9 +414,9 @@ bool attend_wgmma(tsr_queue *q, const char *op, const span_source &source, const
     if (!fits(q, source.qkv, h) || cuda_idle(q)) return false;
     tile_maps maps;
     bool narrow = h.head_dim == 64;
-    if (!describe_rows(&maps.q, source.qkv, h, narrow ? narrow_heads::rows : wide_heads::rows,
+    if (!describe_rows(&maps.q, source.qkv, h, narrow ? (int)narrow_heads::rows : (int)wide_heads::rows,
                        h.n_q / h.n_kv) ||
-        !describe_rows(&maps.k, source.qkv, h, narrow ? narrow_heads::keys : wide_heads::keys, 1))
+        !describe_rows(&maps.k, source.qkv, h, narrow ? (int)narrow_heads::keys : (int)wide_heads::keys, 1))
         return false;
     maps.v = maps.k;
     if (narrow)
@@ -438,7 +437,8 @@ bool attend_wgmma(tsr_queue *q, const char *op, const page_source &source, const
         !attend_aligned(p.v, p.page_stride, h))
         return false;
     tile_maps maps = {};
-    if (!describe_rows(&maps.q, x, h, narrow ? narrow_heads::rows : wide_heads::rows, h.n_q / h.n_kv))
+    if (!describe_rows(&maps.q, x, h, narrow ? (int)narrow_heads::rows : (int)wide_heads::rows,
+                       h.n_q / h.n_kv))
         return false;
     if (!codes && (!describe_pages(&maps.k, p.k, p, h) || !describe_pages(&maps.v, p.v, p, h))) return false;
     if (narrow)
