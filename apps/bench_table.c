@@ -23,7 +23,7 @@ enum {
     STEPS = 16
 };
 
-/* What the issue asks of a row, and aims at. */
+/* The least that is wanted of a row, and what it aims at. */
 typedef enum measure { OF_FRACTION, OF_RATE, OF_SECONDS } measure;
 typedef struct target {
     int row;

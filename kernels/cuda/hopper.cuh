@@ -86,6 +86,11 @@ CUDA_INLINE void hopper_expect(uint64_t *barrier, unsigned bytes)
                  : "memory");
 }
 
+CUDA_INLINE void hopper_arrive(uint64_t *barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(hopper_shared(barrier)) : "memory");
+}
+
 /* Arrive at the same barrier of block `rank` of the cluster. */
 CUDA_INLINE void hopper_arrive(uint64_t *barrier, unsigned rank)
 {
@@ -183,10 +188,11 @@ CUDA_INLINE void hopper_finish()
 }
 
 /* The sums are read, or written, behind this line only. */
-CUDA_INLINE void hopper_settle(float (&d)[64])
+template <int N>
+CUDA_INLINE void hopper_settle(float (&d)[N])
 {
 #pragma unroll
-    for (int i = 0; i < 64; i++) asm volatile("" : "+f"(d[i])::"memory");
+    for (int i = 0; i < N; i++) asm volatile("" : "+f"(d[i])::"memory");
 }
 
 #define HOPPER_SUMS8(d, i)                                                                                   \

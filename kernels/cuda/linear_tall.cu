@@ -10,7 +10,7 @@
  * E4M3: the tensor cores keep about 14 bits of a sum, so 128 elements of k at a time are summed by them and added
  * to sums in f32 by the threads.
  */
-#include "kernels/cuda/linear_hopper.cuh"
+#include "kernels/cuda/hopper.cuh"
 #include "kernels/cuda/linear.cuh"
 
 namespace
