@@ -25,16 +25,37 @@ static tsr_status tell(const reading *r, bool vision, int64_t done, int64_t tota
     return TSR_OK;
 }
 
-static tsr_status encode_batch(tsr_engine *e, tsr_view out, const uint8_t *tiles, int64_t n_tiles)
+/* A tile of the pictures that wait. */
+typedef struct tile_at {
+    int64_t image, tile;
+} tile_at;
+
+/* The next n tiles, of as many pictures as have them, where kernels can read them. Moves `at` behind them. */
+static tsr_view next_tiles(const tsr_session *s, tile_at *at, int64_t n)
 {
-    const tsr_model *m = e->model;
-    tsr_queue *q = e->queue;
+    tsr_queue *q = s->engine->queue;
+    int64_t side = s->engine->model->cut.tile;
+    tsr_view tiles = tsr_scratch(q, TSR_U8, n, 3 * side * side);
+    for (int64_t done = 0, now; done < n; done += now) {
+        const tsr_image *image = s->waiting[at->image].image;
+        int64_t left = tsr_image_about(image)->n_tiles - at->tile;
+        now = n - done < left ? n - done : left;
+        tsr_memory_upload(q, tsr_rows(tiles, done, now).data, tsr_image_tile(image, at->tile),
+                          (size_t)(now * tiles.cols));
+        *at = now < left ? (tile_at){at->image, at->tile + now} : (tile_at){at->image + 1, 0};
+    }
+    return tiles;
+}
+
+static tsr_status encode_batch(const tsr_session *s, tsr_view out, tile_at *at, int64_t n_tiles)
+{
+    const tsr_model *m = s->engine->model;
+    tsr_queue *q = s->engine->queue;
     tsr_grid grid = tsr_internvit_grid(m->vit);
     tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view pixels = tsr_memory_view(
-        q, tsr_view_of((void *)(uintptr_t)tiles, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile));
+    tsr_view tiles = next_tiles(s, at, n_tiles);
     tsr_view patches = tsr_scratch(q, q->type, n_tiles * grid.rows * grid.cols, m->vit_config.d_model);
-    tsr_internvit_encode(m->vit, q, patches, pixels);
+    tsr_internvit_encode(m->vit, q, patches, tiles);
     tsr_projector_forward(m->projector, q, out, patches, grid);
     tsr_status st = tsr_queue_sync(q);
     tsr_scratch_release(q, mark);
@@ -74,18 +95,12 @@ static tsr_status encode_waiting(const reading *r, image_rows *rows)
     rows->view = tsr_view_of(data, e->queue->type, n_rows, d);
 
     double began = tsr_seconds();
-    int64_t at = 0, total = n_rows / per_tile, batch = tsr_vision_batch(e->model);
-    for (int64_t i = 0; !st && i < s->n_waiting; i++) {
-        const tsr_image *image = s->waiting[i].image;
-        int64_t n_tiles = tsr_image_about(image)->n_tiles;
-        for (int64_t t = 0; !st && t < n_tiles; t += batch) {
-            int64_t n = n_tiles - t < batch ? n_tiles - t : batch;
-            st = tell(r, true, at, total);
-            if (!st)
-                st = encode_batch(e, tsr_rows(rows->view, at * per_tile, n * per_tile),
-                                  tsr_image_tile(image, t), n);
-            at += n;
-        }
+    int64_t total = n_rows / per_tile, batch = tsr_vision_batch(e->model);
+    tile_at at = {0};
+    for (int64_t done = 0, n; !st && done < total; done += n) {
+        n = total - done < batch ? total - done : batch;
+        st = tell(r, true, done, total);
+        if (!st) st = encode_batch(s, tsr_rows(rows->view, done * per_tile, n * per_tile), &at, n);
     }
     if (!st) st = tell(r, true, total, total);
     s->info.vision_seconds += tsr_seconds() - began;

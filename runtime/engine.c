@@ -111,7 +111,7 @@ static void walk_vision(const tsr_model *m, tsr_queue *q)
     tsr_grid grid = tsr_internvit_grid(m->vit);
     int64_t n_tiles = tsr_vision_batch(m), patches = n_tiles * grid.rows * grid.cols;
     tsr_mark mark = tsr_scratch_mark(q);
-    tsr_view tiles = tsr_memory_view(q, tsr_view_of(NULL, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile));
+    tsr_view tiles = tsr_scratch(q, TSR_U8, n_tiles, 3 * m->cut.tile * m->cut.tile);
     tsr_view out = tsr_scratch(q, q->type, patches, m->vit_config.d_model);
     tsr_internvit_encode(m->vit, q, out, tiles);
     tsr_view rows = tsr_view_of(NULL, q->type, patches / 4, m->lm_config.d_model);

@@ -9,11 +9,12 @@
 #include "runtime/model.h"
 #include "runtime/trace.h"
 
-/* Tiles of one pass through the encoder: enough for large products, few enough that scratch stays small. A device
- * takes a page at a time. */
+/* Tiles of one pass through the encoder, of as many pictures as wait: enough for large products, few enough that
+ * scratch stays small. On a device the narrowest product (1024 columns) of 52 tiles of 1025 rows fills the 132
+ * processors 12.6 times, that of 13 tiles 3.2 times, which takes as long as 4. */
 static inline int64_t tsr_vision_batch(const tsr_model *m)
 {
-    return m->ops.memory ? 13 : 4;
+    return m->ops.memory ? 52 : 4;
 }
 
 typedef struct tsr_sizes {
