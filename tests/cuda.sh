@@ -3,14 +3,16 @@
 #
 # Without DIR it builds the kernels, their checker and their bench where it stands, which takes nvcc and CMake and
 # nothing else. With it, everything runs from a carried build (build/portable), the whole program too. --full adds
-# more seeds, the kernels' times, the portable variants from PTX where this script can build them, and the
-# comparison at full size, which takes python3 with torch and 17 GB below ${TMPDIR:-/tmp}, and the speed of the whole
-# model. The parts are checker, faults, sanitizer, models, times, ptx, size and speed. Exit code: 0 when nothing failed; what could not run is said.
+# more seeds, the kernels' times, the portable variants from PTX (a module of them carried as DIR/ptx/tessera-cuda.so,
+# or built here), the comparison at full size, which takes python3 with torch and 17 GB below ${TMPDIR:-/tmp}, and the
+# speed of the whole model. The parts are checker, faults, sanitizer, models, times, ptx, size and speed; ops are
+# checked several at a time, those that are timed alone. Exit code: 0 when nothing failed; what could not run is said.
+# shellcheck disable=SC2317 # stage calls what it is told to
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$here" || exit 1
 
-prebuilt= full=no only=checker,faults,sanitizer,models,times,ptx,size,speed
+prebuilt='' full=no only=checker,faults,sanitizer,models,times,ptx,size,speed
 while [ $# -gt 0 ]; do
     case "$1" in
         --prebuilt) [ $# -ge 2 ] || { echo "tests/cuda.sh: --prebuilt DIR" >&2; exit 2; }; prebuilt=$2; shift ;;
@@ -80,16 +82,31 @@ link_module "$build" "$kernels" || { row module FAILED "" "$build/apps/tessera-c
 # ---------------------------------------------------------------- the checker
 
 ops=$("$kernels" --list)
-check_ops() { # SEEDS KERNELS: each op on its own, so that a device that fails takes one op with it
-    local bad=0 op
+# each_op FOLDER COMMAND...: COMMAND OP for every op, as many at once as there are cores: ref takes most of the time.
+# A process for each, so that a device that fails takes one op with it.
+each_op() {
+    local folder=$1 op bad=0
+    shift
+    rm -rf "$folder" && mkdir -p "$folder" || return 1
     for op in $ops; do
-        timeout 300 "$2" "$op" --level cuda ${1:+--seeds "$1"} || { bad=$((bad + 1)); echo "FAIL $op"; }
+        while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+        { timeout 500 "$@" "$op" || echo "FAIL $op: exit code $?"; } >"$folder/$op.log" 2>&1 &
+    done
+    wait
+    for op in $ops; do
+        cat "$folder/$op.log"
+        ! grep -q '^FAIL' "$folder/$op.log" || bad=$((bad + 1))
     done
     echo "$(wc -w <<<"$ops") ops, $bad failed"
     [ "$bad" = 0 ]
 }
+check_ops() { # NAME KERNELS [--seeds N]
+    local name=$1 program=$2
+    shift 2
+    each_op "$logs/$name" "$program" --level cuda "$@"
+}
 if wanted checker; then
-    if [ $full = yes ]; then stage checker check_ops "" "$kernels"; else stage checker check_ops 20 "$kernels"; fi
+    if [ $full = yes ]; then stage checker check_ops checker "$kernels"; else stage checker check_ops checker "$kernels" --seeds 20; fi
 fi
 
 # ---------------------------------------------------------------- a device that fails
@@ -104,7 +121,7 @@ refused() { # WHAT COMMAND...
     shift
     said=$(timeout 60 "$@" 2>&1 >/dev/null) || code=$?
     echo "$said"
-    [ $code = 1 ] && [ "$(grep -c . <<<"$said")" = 1 ] && grep -q "$what" <<<"$said" && return
+    [ "$code" = 1 ] && [ "$(grep -c . <<<"$said")" = 1 ] && grep -q "$what" <<<"$said" && return
     echo "FAIL exit code $code, and one line with '$what' was wanted"
     return 1
 }
@@ -120,30 +137,27 @@ fi
 
 # ---------------------------------------------------------------- compute-sanitizer
 
-sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -n 1)
+sanitizer=$(command -v compute-sanitizer || command -v "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer")
 # A tool that refuses to work on this machine says so before anything has run; its words are quoted.
 sanitize() { # TOOL
-    local log="$logs/$1.log" began=$SECONDS seeds=2
-    [ $full = yes ] && seeds=6
+    local log="$logs/$1.log" began=$SECONDS seeds=1 code=0 summary refusal
+    [ $full = yes ] && seeds=4
     if [ -z "$sanitizer" ]; then
         row "$1" absent "" "compute-sanitizer is not installed; guard bands, poison and tests/emulation stand in"
         return
     fi
     echo "== $1"
-    # shellcheck disable=SC2086
-    timeout 540 "$sanitizer" --tool "$1" --error-exitcode 9 "$kernels" $ops --level cuda \
-        --seeds "$seeds" >"$log" 2>&1 </dev/null
-    local code=$?
-    local summary refusal
-    summary=$(grep -E '(ERROR|RACECHECK) SUMMARY' "$log" | tail -n 1 | sed 's/^=* *//')
+    each_op "$logs/$1" "$sanitizer" --tool "$1" --error-exitcode 9 "$kernels" --level cuda --seeds "$seeds" \
+        >"$log" 2>&1 </dev/null || code=$?
+    summary=$(sed -nE 's/^=* *((ERROR|RACECHECK) SUMMARY: .*)/\1/p' "$log" | sort | uniq -c | sort -n | head -n 1)
     refusal=$(grep -m 1 -iE 'not supported|insufficient|permission|unable to|failed to (init|attach|start)|device not' "$log")
     if [ $code = 0 ]; then
-        row "$1" ok "$((SECONDS - began)) s" "$summary"
+        row "$1" ok "$((SECONDS - began)) s" "$(tail -n 1 "$log"), $seeds seeds:$summary"
     elif ! grep -q 'seeds' "$log" && [ -n "$refusal" ]; then
-        row "$1" refused "" "\"$(sed 's/^=* *//' <<<"$refusal" | cut -c 1-100)\""
+        row "$1" refused "" "\"$(cut -c 1-100 <<<"${refusal##*= }")\""
     else
-        row "$1" FAILED "$((SECONDS - began)) s" "${summary:-exit code $code}"
-        grep -m 20 '=========' "$log"
+        row "$1" FAILED "$((SECONDS - began)) s" "$(tail -n 1 "$log"):$summary"
+        grep -m 20 -E '=========|^FAIL' "$log"
     fi
 }
 if wanted sanitizer; then
@@ -171,10 +185,15 @@ fi
 [ $full = yes ] || finish
 wanted times && stage times "$kernels" --level cuda --bench
 
-nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null)
-if wanted ptx && [ -n "$nvcc" ]; then
+nvcc=$(command -v nvcc || command -v "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
+check_ptx() { # KERNELS: the driver compiles what the module has, which takes an op's process up to half a minute
+    CUDA_FORCE_PTX_JIT=1 stage "checker from PTX" check_ops ptx "$1" --seeds 10
+}
+if wanted ptx && [ -e "$build/ptx/tessera-cuda.so" ]; then
+    cp -f "$kernels" "$build/ptx/kernels" && check_ptx "$build/ptx/kernels"
+elif wanted ptx && [ -n "$nvcc" ]; then
     stage "build for PTX" build_kernels build/cuda-ptx -DTESSERA_CUDA_ARCHITECTURES=80-virtual &&
-        CUDA_FORCE_PTX_JIT=1 stage "checker from PTX" check_ops 10 build/cuda-ptx/tests/kernels/kernels
+        check_ptx build/cuda-ptx/tests/kernels/kernels
 elif wanted ptx; then
     row "checker from PTX" absent "" "no nvcc here to build it"
 fi

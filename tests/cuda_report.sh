@@ -8,24 +8,25 @@
 # -v prints registers and shared memory of every kernel. Without nvcc there is nothing to ask: exit 77.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
-nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null)
+nvcc=$(command -v nvcc || command -v "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
 [ -n "$nvcc" ] || { echo "nvcc is not here; nothing was asked of it"; exit 77; }
 verbose=no
 [ "${1-}" = -v ] && { verbose=yes; shift; }
 files=("$@")
-defines="-D_GNU_SOURCE -DTSR_CUDA_ARCHITECTURES=\"\"" # as kernels/cuda/CMakeLists.txt gives them
 [ ${#files[@]} -gt 0 ] || files=(kernels/cuda/*.cu)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+report() { # FILE NUMBER [LETTER]: with the definitions that kernels/cuda/CMakeLists.txt gives
+    "$nvcc" -std=c++17 -I. -D_GNU_SOURCE -DTSR_CUDA_ARCHITECTURES='""' -Xptxas -v -cubin \
+        -gencode="arch=compute_$2${3-},code=sm_$2${3-}" "$1" -o "$work/a.cubin" >"$work/$2" 2>&1 && return
+    { cat "$work/$2"; echo "$1 does not compile"; } >&2
+    exit 1
+}
 for file in "${files[@]}"; do
-    "$nvcc" -std=c++17 -I. $defines -Xptxas -v -cubin -gencode=arch=compute_80,code=sm_80 \
-        "$file" -o "$work/a.cubin" >"$work/80" 2>&1 &&
-        "$nvcc" -std=c++17 -I. $defines -Xptxas -v -cubin -gencode=arch=compute_89,code=sm_89 \
-            "$file" -o "$work/a.cubin" >"$work/89" 2>&1 &&
-        "$nvcc" -std=c++17 -I. $defines -Xptxas -v -cubin -gencode=arch=compute_90a,code=sm_90a \
-            "$file" -o "$work/a.cubin" >"$work/90" 2>&1 ||
-        { cat "$work"/[89]0 "$work/89" 2>/dev/null; echo "$file does not compile"; exit 1; } >&2
+    report "$file" 80
+    report "$file" 89
+    report "$file" 90 a
     grep -h warning "$work/80" "$work/89" "$work/90" | sort -u
     for arch in 80 89 90; do
         sed "s|^|$file $arch |" "$work/$arch"
