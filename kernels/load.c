@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "kernels/made_up.h"
 
 #define MAX_NAME 192  /* of an expanded spelling; the longest of ours has under 100 characters */
 #define NAME_BYTES 64 /* kept per weight, for messages and taps */
@@ -105,7 +106,7 @@ static tsr_status fill_here(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk,
 static tsr_status fill_there(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk, void *network)
 {
     const tsr_memory *d = l->q->ops->memory;
-    size_t values = l->values.used, packed = l->packed.used;
+    size_t values = l->values.used, packed = l->packed.used, done_before = l->done_bytes;
     void *here = NULL;
     tsr_status st = tsr_memory_take(&out->names, NULL, l->names.used);
     if (!st) st = tsr_memory_take(&here, NULL, values);
@@ -123,7 +124,6 @@ static tsr_status fill_there(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk
     walk(l, network);
     if (!l->failed) {
         tsr_memory_upload(l->q, out->block, here, values);
-        l->done_bytes += values;
         l->values = arena_over(out->block, values);
         begin_walk(l, SETTLE);
         walk(l, network);
@@ -131,6 +131,7 @@ static tsr_status fill_there(tsr_loader *l, tsr_loaded *out, tsr_load_walk *walk
     l->values_there = NULL;
     tsr_status synced = tsr_queue_sync(l->q);
     tsr_free(here);
+    l->done_bytes = done_before + out->block_bytes; /* with what lies between weights, and names */
     tell(l);
     return l->failed ? l->failed : synced;
 }
@@ -351,77 +352,6 @@ static float element(const tsr_tensor *t, int64_t i)
     return tsr_load(&aligned, t->type, 0);
 }
 
-/* ---------------------------------------------------------------- made-up values ------------------------ */
-
-static uint64_t mix(uint64_t z)
-{
-    z += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-static uint64_t key_of(const tsr_loader *l, const char *name, int64_t layer)
-{
-    uint64_t key = mix(l->opts.seed + (uint64_t)layer);
-    for (; *name; name++) key = mix(key ^ (unsigned char)*name);
-    return key;
-}
-
-/* Between 0 and 1. */
-static float unit(uint64_t key, int64_t i)
-{
-    return (float)(mix(key + (uint64_t)i) >> 40) * 0x1p-24f;
-}
-
-/* Random signs and mantissas over one fixed exponent: never zero, about one root mean square, and eight bytes
- * for each draw, so that tens of gigabytes take seconds. */
-typedef struct random_fill {
-    unsigned char *to;
-    size_t bytes;
-    uint64_t key, mask, base;
-} random_fill;
-
-#define FILL_PIECE ((size_t)1 << 20)
-
-static void fill_piece(void *arg, int64_t piece, int worker)
-{
-    (void)worker;
-    const random_fill *f = arg;
-    size_t begin = (size_t)piece * FILL_PIECE;
-    size_t end = f->bytes - begin < FILL_PIECE ? f->bytes : begin + FILL_PIECE;
-    for (size_t at = begin; at < end; at += 8) {
-        uint64_t draw = (mix(f->key + at) & f->mask) | f->base;
-        memcpy(f->to + at, &draw, end - at < 8 ? end - at : 8);
-    }
-}
-
-static void fill_random(tsr_loader *l, void *to, size_t bytes, uint64_t key, tsr_dtype type, int exponent)
-{
-    random_fill f = {.to = to, .bytes = bytes, .key = key};
-    uint64_t repeat16 = 0x0001000100010001u, repeat32 = 0x0000000100000001u, repeat8 = 0x0101010101010101u;
-    switch (type) {
-    case TSR_F32:
-        f.mask = 0x807fffffu * repeat32;
-        f.base = (uint64_t)((127 + exponent) << 23) * repeat32;
-        break;
-    case TSR_F16:
-        f.mask = 0x83ffu * repeat16;
-        f.base = (uint64_t)((exponent < -14 ? 1 : 15 + exponent) << 10) * repeat16;
-        break;
-    case TSR_FP8:
-        f.mask = 0x87u * repeat8;
-        f.base = (7u << 3) * repeat8; /* 1 to 1.875; the scale does the rest */
-        break;
-    default: f.mask = 0x807fu * repeat16; f.base = (uint64_t)((127 + exponent) << 7) * repeat16;
-    }
-    int64_t pieces = (int64_t)((bytes + FILL_PIECE - 1) / FILL_PIECE);
-    if (l->q->pool)
-        tsr_pool_run(l->q->pool, pieces, fill_piece, &f);
-    else
-        for (int64_t i = 0; i < pieces; i++) fill_piece(&f, i, 0);
-}
-
 /* ---------------------------------------------------------------- vectors and tables -------------------- */
 
 tsr_view tsr_load_table(tsr_loader *l, const tsr_tensor_names *n, int64_t layer, int64_t rows, int64_t cols,
@@ -430,11 +360,12 @@ tsr_view tsr_load_table(tsr_loader *l, const tsr_tensor_names *n, int64_t layer,
     const int64_t want[2] = {transposed ? cols : rows, transposed ? rows : cols};
     const tsr_tensor *t = need_floats(l, n, layer, want, 2);
     float *to = tsr_load_bytes(l, tsr_mul(tsr_mul((size_t)rows, (size_t)cols), sizeof *to));
-    uint64_t key = key_of(l, n->name, layer);
+    uint64_t key = tsr_made_up_key(l->opts.seed, n->name, layer);
     for (int64_t r = 0; r < rows && is_filling(l); r++)
         for (int64_t c = 0; c < cols; c++)
-            to[r * cols + c] = t ? element(t, transposed ? c * rows + r : r * cols + c)
-                                 : made_up.lo + (made_up.hi - made_up.lo) * unit(key, r * cols + c);
+            to[r * cols + c] =
+                t ? element(t, transposed ? c * rows + r : r * cols + c)
+                  : made_up.lo + (made_up.hi - made_up.lo) * tsr_made_up_unit(key, r * cols + c);
     return tsr_view_of(to, TSR_F32, rows, cols);
 }
 
@@ -717,13 +648,14 @@ static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n
     if (type == TSR_FP8 && (part == TSR_PART_TABLE || !(l->opts.fp8_parts >> part & 1))) type = TSR_BF16;
     l->rounded = tsr_load_rounds(l, part);
     if (l->rounded) type = TSR_FP8;
-    uint64_t key = key_of(l, name, layer);
+    uint64_t key = tsr_made_up_key(l->opts.seed, name, layer);
     float rms = 1.0f / sqrtf((float)cols);
     size_t each = tsr_mul(tsr_mul((size_t)rows, (size_t)cols), tsr_dtype_bytes(type));
     unsigned char *data = place_made_up(l, tsr_mul((size_t)n_parts, each));
     int64_t per_part = type != TSR_FP8 ? 0 : l->rounded || l->opts.scaled == TSR_SCALE_ROW ? rows : 1;
     if (!make_room(l, n_parts, n_parts * per_part)) return 0;
-    for (int64_t i = 0; i < n_parts * per_part; i++) l->scales[i] = rms * (0.5f + 0.4f * unit(key, i));
+    for (int64_t i = 0; i < n_parts * per_part; i++)
+        l->scales[i] = rms * (0.5f + 0.4f * tsr_made_up_unit(key, i));
     /* While measuring, the parts lie behind each other as they will, only not anywhere. */
     uintptr_t first = data ? (uintptr_t)data : TSR_ARENA_ALIGN;
     for (int64_t p = 0; p < n_parts; p++) {
@@ -735,7 +667,8 @@ static int64_t make_up(tsr_loader *l, const char *name, int64_t layer, int64_t n
         l->parts[p].n_scales = per_part;
     }
     if (is_filling(l)) /* the mean square of 1 to 2 is 7 / 3, its root about 1.5 */
-        fill_random(l, data, (size_t)n_parts * each, key, type, (int)floorf(log2f(rms / 1.5f) + 0.5f));
+        tsr_made_up_fill(l->q->pool, data, (size_t)n_parts * each, key, type,
+                         (int)floorf(log2f(rms / 1.5f) + 0.5f));
     if (type == TSR_FP8 && !l->rounded) *input_scale = MADE_UP_INPUT_SCALE;
     return n_parts * per_part;
 }
@@ -756,7 +689,7 @@ static const float *load_bias(tsr_loader *l, const char *name, const tsr_load_pa
         at += parts[p].rows;
     }
     for (int64_t i = 0; i < rows && !l->opts.files && is_filling(l); i++)
-        bias[i] = 0.2f * unit(key_of(l, name, layer) + 1, i) - 0.1f;
+        bias[i] = 0.2f * tsr_made_up_unit(tsr_made_up_key(l->opts.seed, name, layer) + 1, i) - 0.1f;
     return is_filling(l) ? bias : placeholder;
 }
 
