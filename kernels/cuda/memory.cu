@@ -31,7 +31,7 @@ device_facts facts;
 /* What a queue keeps: the stream ops are queued on, and its way up. */
 struct queue_state {
     cudaStream_t stream;
-    unsigned char *buffer[2]; /* pinned; taken with the first upload */
+    unsigned char *buffer[2]; /* pinned; taken when it is first filled */
     cudaEvent_t left[2];      /* everything in the buffer has travelled */
     int now;                  /* the buffer that is being filled */
     size_t used;              /* of it */
@@ -182,14 +182,13 @@ void copy_on_host(tsr_queue *q, unsigned char *to, const unsigned char *from, si
         memcpy(to, from, bytes);
 }
 
-bool open_buffers(tsr_queue *q, queue_state *s)
+/* The buffer that is filled now; few queues ever send enough for the second one. */
+bool open_buffer(tsr_queue *q, queue_state *s)
 {
-    for (int i = 0; i < 2; i++) {
-        void *buffer = NULL;
-        if (s->buffer[i]) continue;
-        if (!cuda_ok(q, "upload", cudaHostAlloc(&buffer, kBufferBytes, cudaHostAllocDefault))) return false;
-        s->buffer[i] = (unsigned char *)buffer;
-    }
+    void *buffer = NULL;
+    if (s->buffer[s->now]) return true;
+    if (!cuda_ok(q, "upload", cudaHostAlloc(&buffer, kBufferBytes, cudaHostAllocDefault))) return false;
+    s->buffer[s->now] = (unsigned char *)buffer;
     return true;
 }
 
@@ -199,7 +198,8 @@ bool turn(tsr_queue *q, queue_state *s)
     if (!cuda_ok(q, "upload", cudaEventRecord(s->left[s->now], s->stream))) return false;
     s->now = 1 - s->now;
     s->used = 0;
-    return cuda_ok(q, "upload", cudaEventSynchronize(s->left[s->now])); /* at once if it was never recorded */
+    return open_buffer(q, s) &&
+           cuda_ok(q, "upload", cudaEventSynchronize(s->left[s->now])); /* at once if it was never recorded */
 }
 
 void upload(tsr_queue *q, void *to, const void *from, size_t bytes)
@@ -207,7 +207,7 @@ void upload(tsr_queue *q, void *to, const void *from, size_t bytes)
     queue_state *s = state_of(q);
     unsigned char *at = (unsigned char *)to;
     const unsigned char *source = (const unsigned char *)from;
-    if (!open_buffers(q, s)) return;
+    if (!open_buffer(q, s)) return;
     while (bytes) {
         if (s->used == kBufferBytes && !turn(q, s)) return;
         size_t n = kBufferBytes - s->used;
