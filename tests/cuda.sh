@@ -128,7 +128,7 @@ refused() { # WHAT COMMAND...
 refusals() {
     local tessera=$build/apps/tessera picture=tests/vectors/models/chat-a/expect/png.png
     refused "GPU" env CUDA_VISIBLE_DEVICES= "$tessera" caption -q --backend cuda -m tests/placeholder "$picture" &&
-        refused "GiB" "$tessera" caption -q --backend cuda -c 16000000 --kv f32 "$picture"
+        refused "GiB" "$tessera" caption -q --backend cuda -c 16000000 --kv f32 -m assets/default-model "$picture"
 }
 if wanted faults; then
     stage faults faults
@@ -214,6 +214,7 @@ if wanted size; then
         link_module "$build" "$teacher"
         oracle() { python3 tools/oracle_gpu.py "$@"; }
         stage "full-size weights" oracle make --model "$big/model" &&
+            stage "full-size loading" "$build/tests/device/loading" cuda "$big/model" &&
             stage "full-size reference" oracle run --model "$big/model" --out "$big/reference" &&
             stage "full size, bf16" teach "$big/bf16" bf16 &&
             stage "bf16 beside PyTorch" oracle compare --out "$big/reference" --trace "$big/bf16" &&
