@@ -39,6 +39,28 @@ int32_t *made_up_ids(const bench *b, int64_t n);
 /* One prompt of so many ids, without the head; counters hold it alone. */
 tsr_status prefill_once(bench *b, const int32_t *ids, int64_t n_rows, double *seconds);
 
+/* A ceiling around one row: the median of what was measured. */
+enum { MAX_LOOKS = 16 };
+typedef struct roof {
+    double seen[MAX_LOOKS];
+    int64_t n;
+} roof;
+
+/* Measure them three times more, those that are not NULL: bytes a second read from the device's memory, FLOP a second
+ * of a product of 8192^3. */
+tsr_status look(bench *b, roof *read, roof *fp8, roof *bf16);
+double height(roof *r);
+
+/* FLOPs counted since the counters were cleared: products, attention, scan. */
+double useful_flops(const bench *b);
+
+/* One step of the drill by itself, for its counters; watched, as a step that is replayed counts nothing. */
+tsr_status count_step(bench *b, tsr_drill *drill, int64_t context);
+
+/* Seconds that the step or prompt which the counters hold cannot beat: weights once (or their products, when these
+ * take longer), state and cache for every sequence, at so many bytes and FLOP a second. */
+double decode_floor(const bench *b, int64_t batch, double context, double read, double product);
+
 /* The rows of the target table that --table names. Returns an exit code. */
 int run_table(bench *b);
 
