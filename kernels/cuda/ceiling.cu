@@ -1,4 +1,5 @@
 /* kernels/cuda/ceiling.cu: what this device reaches at best, measured when asked: the roofs of bench. */
+#include "kernels/cuda/ceiling.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace
@@ -6,30 +7,8 @@ namespace
 constexpr size_t kRead = (size_t)32 << 30; /* read in one measurement, so that its ends do not show */
 constexpr size_t kCopy = (size_t)1 << 30;
 constexpr int kRuns = 9;
-
-__global__ void ceiling_read_kernel(const uint4 *from, size_t n, uint32_t *sink)
-{
-    uint32_t mixed = 0;
-    size_t step = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
-    for (; i + 3 * step < n; i += 4 * step) {
-        uint4 a = __ldcs(from + i), b = __ldcs(from + i + step), c = __ldcs(from + i + 2 * step),
-              d = __ldcs(from + i + 3 * step);
-        mixed ^=
-            a.x ^ a.y ^ a.z ^ a.w ^ b.x ^ b.y ^ b.z ^ b.w ^ c.x ^ c.y ^ c.z ^ c.w ^ d.x ^ d.y ^ d.z ^ d.w;
-    }
-    if (mixed == 0x12345678u) *sink = mixed; /* so that nothing is left out */
-}
-
-/* Words of two bf16 values between 2^-7 and 2 in size with random signs; as E4M3 they are numbers below 32. */
-__global__ void ceiling_fill_kernel(uint32_t *to, size_t n)
-{
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
-         i += (size_t)gridDim.x * blockDim.x) {
-        uint32_t h = (uint32_t)i * 2654435761u ^ 0x9e3779b9u;
-        h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u, h ^= h >> 16;
-        to[i] = (h & 0x83bf83bfu) | 0x3c003c00u;
-    }
-}
+/* bf16 values between 2^-7 and 2 in size with random signs; as E4M3 they are numbers below 32. */
+constexpr uint32_t kKeep = 0x83bf83bfu, kSet = 0x3c003c00u;
 
 struct block {
     void *data = nullptr;
@@ -106,9 +85,9 @@ double product_rate(tsr_queue *q, const tsr_ceiling *c)
         !output.take(q, (size_t)(c->rows * c->n_out) * 2))
         return 0;
     cuda_launch(q, "ceiling", ceiling_fill_kernel, cuda_grid(1024), cuda_grid(256), 0,
-                (uint32_t *)weights.data, w_bytes / 4);
+                (uint32_t *)weights.data, w_bytes / 4, kKeep, kSet);
     cuda_launch(q, "ceiling", ceiling_fill_kernel, cuda_grid(1024), cuda_grid(256), 0, (uint32_t *)input.data,
-                x_bytes / 4);
+                x_bytes / 4, kKeep, kSet);
     float *scale = (float *)((unsigned char *)weights.data + w_bytes);
     const float small = 0.01f;
     tsr_memory_upload(q, scale, &small, sizeof small);

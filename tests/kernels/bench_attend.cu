@@ -8,39 +8,14 @@
  */
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "kernels/cuda/cuda.h"
-
-extern "C" {
-#include "kernels/module.h"
-}
+#include "tests/kernels/bench.cuh"
 
 namespace
 {
 constexpr int kRuns = 9, kPageTokens = 64;
 constexpr float kScale = 0.7f; /* of FP8 pages */
 constexpr size_t kRead = (size_t)2 << 30;
-
-[[noreturn]] void give_up(const char *what)
-{
-    fprintf(stderr, "bench_attend: %s\n", what);
-    exit(1);
-}
-
-void must(tsr_status st)
-{
-    if (st) give_up(tsr_message());
-}
-
-void must(cudaError_t error)
-{
-    if (error) give_up(cudaGetErrorString(error));
-}
 
 template <typename T>
 T *take(size_t n)
@@ -50,41 +25,15 @@ T *take(size_t n)
     return (T *)block;
 }
 
-__device__ uint32_t mixed(uint32_t i)
-{
-    uint32_t h = i * 2654435761u ^ 0x9e3779b9u;
-    h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u;
-    return h ^ h >> 16;
-}
-
 /* About normal, of that size. */
 __global__ void fill_kernel(__nv_bfloat16 *to, size_t n, float size)
 {
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
          i += (size_t)gridDim.x * blockDim.x) {
-        uint32_t a = mixed((uint32_t)i), b = mixed((uint32_t)i + 77777u);
+        uint32_t a = ceiling_word((uint32_t)i), b = ceiling_word((uint32_t)i + 77777u);
         float sum = (float)(a & 0xffff) + (float)(a >> 16) + (float)(b & 0xffff) + (float)(b >> 16);
         to[i] = __float2bfloat16((sum / 65536 - 2) * 1.7f * size);
     }
-}
-
-/* Words of four codes of E4M3 below 2 in size, never NaN. */
-__global__ void codes_kernel(uint32_t *to, size_t n)
-{
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
-        to[i] = mixed((uint32_t)i) & 0xbfbfbfbfu;
-}
-
-__global__ void read_kernel(const uint4 *from, size_t n, uint32_t *sink)
-{
-    uint32_t all = 0;
-    size_t step = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
-    for (; i + 3 * step < n; i += 4 * step) {
-        uint4 a = __ldcs(from + i), b = __ldcs(from + i + step), c = __ldcs(from + i + 2 * step),
-              d = __ldcs(from + i + 3 * step);
-        all ^= a.x ^ a.y ^ a.z ^ a.w ^ b.x ^ b.y ^ b.z ^ b.w ^ c.x ^ c.y ^ c.z ^ c.w ^ d.x ^ d.y ^ d.z ^ d.w;
-    }
-    if (all == 0x12345678u) *sink = all; /* so that nothing is left out */
 }
 
 /* What one row and head attends to: key p is at page[p / tokens] * page_stride + p % tokens * token_stride elements. */
@@ -150,12 +99,6 @@ struct bench {
     double read_rate, product_rate; /* bytes and FLOPs a second */
 };
 
-int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Seconds of one of `calls` calls, call(i) being the i-th. */
 template <typename Call>
 double measure(bench *b, int calls, Call call)
@@ -182,10 +125,9 @@ double measure(bench *b, int calls, Call call)
         if (i >= 0) times[i] = ms * 1e-3 / calls;
     }
     must(tsr_queue_sync(b->q));
-    qsort(times, kRuns, sizeof *times, by_size);
     cudaGraphExecDestroy(exec);
     cudaGraphDestroy(graph);
-    return times[kRuns / 2];
+    return median(times, kRuns);
 }
 
 __nv_bfloat16 *normal(size_t n, float size)
@@ -330,7 +272,7 @@ void paged(bench *b, bool decode, tsr_dtype type)
     int64_t d = h.n_q * h.head_dim, wide = d + 2 * h.n_kv * h.head_dim, n_pages = 17001;
     size_t n_kv = (size_t)(n_pages * h.n_kv * kPageTokens * h.head_dim * 2);
     __nv_bfloat16 *kv = normal(type == TSR_FP8 ? n_kv / 2 : n_kv, 1);
-    if (type == TSR_FP8) codes_kernel<<<1024, 256>>>((uint32_t *)kv, n_kv / 4);
+    if (type == TSR_FP8) ceiling_fill_kernel<<<1024, 256>>>((uint32_t *)kv, n_kv / 4, 0xbfbfbfbfu, 0);
     const float *scale = sent(&kScale, 1);
     __nv_bfloat16 *x = normal((size_t)(8192 * wide), 1), *y = normal((size_t)(8192 * d), 1);
     const shape *shapes = decode ? decode_shapes : prefill_shapes;
@@ -381,8 +323,9 @@ void ceilings(bench *b)
 {
     int processors;
     must(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0));
-    double t = measure(
-        b, 2, [&](int) { read_kernel<<<processors * 8, 512, 0, b->stream>>>(b->read, kRead / 16, b->sink); });
+    double t = measure(b, 2, [&](int) {
+        ceiling_read_kernel<<<processors * 8, 512, 0, b->stream>>>(b->read, kRead / 16, b->sink);
+    });
     b->read_rate = (double)kRead / t;
     const int64_t n = 8192;
     __nv_bfloat16 *x = normal((size_t)(3 * n * n), 1);

@@ -6,18 +6,7 @@
  * rotate through 2 GiB of random values, so that none is met again in a cache. A time is the median of 9 replays of
  * one recording of 20 calls (3 of many rows), host clock, the stream waited for at the end. Figures are GB/s of weights up to 64 rows, else TFLOP/s.
  */
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include "kernels/cuda/cuda.h"
-
-extern "C" {
-#include "kernels/module.h"
-}
+#include "tests/kernels/bench.cuh"
 
 namespace
 {
@@ -34,53 +23,6 @@ const shape shapes[] = {{"in_proj", 18560, 4096}, {"out_proj", 4096, 8192}, {"up
 const int64_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 3584, 8192};
 constexpr int64_t kOutputs = 8192 * (int64_t)21504; /* of a call */
 
-[[noreturn]] void give_up(const char *what)
-{
-    fprintf(stderr, "bench_cuda: %s\n", what);
-    exit(1);
-}
-
-void must(tsr_status st)
-{
-    if (st) give_up(tsr_message());
-}
-
-void must(cudaError_t error)
-{
-    if (error) give_up(cudaGetErrorString(error));
-}
-
-double now()
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Words of four E4M3 or two bf16 values below 2 in size, never NaN and rarely zero. */
-__global__ void fill_kernel(uint32_t *to, size_t n, uint32_t keep, uint32_t set)
-{
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
-         i += (size_t)gridDim.x * blockDim.x) {
-        uint32_t h = (uint32_t)i * 2654435761u ^ 0x9e3779b9u;
-        h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u, h ^= h >> 16;
-        to[i] = (h & keep) | set;
-    }
-}
-
-__global__ void read_kernel(const uint4 *from, size_t n, uint32_t *sink)
-{
-    uint32_t mixed = 0;
-    size_t step = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
-    for (; i + 3 * step < n; i += 4 * step) {
-        uint4 a = __ldcs(from + i), b = __ldcs(from + i + step), c = __ldcs(from + i + 2 * step),
-              d = __ldcs(from + i + 3 * step);
-        mixed ^=
-            a.x ^ a.y ^ a.z ^ a.w ^ b.x ^ b.y ^ b.z ^ b.w ^ c.x ^ c.y ^ c.z ^ c.w ^ d.x ^ d.y ^ d.z ^ d.w;
-    }
-    if (mixed == 0x12345678u) *sink = mixed; /* so that nothing is left out */
-}
-
 struct bench {
     tsr_queue *q;
     const tsr_memory *memory;
@@ -91,31 +33,12 @@ struct bench {
     int processors;
 };
 
-int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double median(double *values)
-{
-    qsort(values, kRuns, sizeof *values, by_size);
-    return values[kRuns / 2];
-}
-
 double read_once(bench *b)
 {
     double began = now();
-    read_kernel<<<b->processors * 8, 512>>>((const uint4 *)b->pool, kPool / 16, b->sink);
+    ceiling_read_kernel<<<b->processors * 8, 512>>>((const uint4 *)b->pool, kPool / 16, b->sink);
     must(cudaDeviceSynchronize());
     return (double)kPool / (now() - began);
-}
-
-void fill(void *to, size_t bytes, bool fp8)
-{
-    fill_kernel<<<1024, 256>>>((uint32_t *)to, bytes / 4, fp8 ? 0xbfbfbfbfu : 0x803f803fu,
-                               fp8 ? 0 : 0x3f003f00u);
-    must(cudaDeviceSynchronize());
 }
 
 /* Queue products of which each meets the next weights of the pool. */
@@ -168,8 +91,8 @@ double measure(bench *b, const tsr_weight &w, int64_t rows, double *ceiling)
         times[i] = (now() - began) / calls;
     }
     b->memory->forget(recording);
-    if (ceiling) *ceiling = median(reads);
-    return median(times);
+    if (ceiling) *ceiling = median(reads, kRuns);
+    return median(times, kRuns);
 }
 
 tsr_weight weight_of(bench *b, bool fp8, int64_t n_out, int64_t n_in)

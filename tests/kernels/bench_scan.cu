@@ -7,55 +7,19 @@
  * the host clock; the buffers of a call are far larger than the caches from 3,584 rows on. With an argument, so many calls of
  * mamba_mix in bf16 at 3,584 rows and nothing else, for a profiler.
  */
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include "kernels/cuda/cuda.h"
-
-extern "C" {
-#include "kernels/module.h"
-}
+#include "tests/kernels/bench.cuh"
 
 namespace
 {
 constexpr int kRuns = 7;
 constexpr int64_t kMostRows = 65536;
 
-[[noreturn]] void give_up(const char *what)
-{
-    fprintf(stderr, "bench_scan: %s\n", what);
-    exit(1);
-}
-
-void must(tsr_status st)
-{
-    if (st) give_up(tsr_message());
-}
-
-void must(cudaError_t error)
-{
-    if (error) give_up(cudaGetErrorString(error));
-}
-
-double now()
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Uniform in low .. high, as f32 or bf16. */
 __global__ void fill_kernel(void *to, bool bf16, size_t n, float low, float high)
 {
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
          i += (size_t)gridDim.x * blockDim.x) {
-        uint32_t h = (uint32_t)i * 2654435761u ^ 0x9e3779b9u;
-        h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u, h ^= h >> 16;
-        float value = low + (high - low) * (float)h * 0x1p-32f;
+        float value = low + (high - low) * (float)ceiling_word((uint32_t)i) * 0x1p-32f;
         if (bf16)
             ((uint16_t *)to)[i] = (uint16_t)(__float_as_uint(value) >> 16);
         else
@@ -128,12 +92,6 @@ void set_rows(bench *b, int64_t rows)
     b->step.n_rows = b->step.max_new = b->step.max_ctx = b->step.spans.max_rows = rows;
 }
 
-int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Seconds of one call of f, which queues work. */
 template <class F>
 double measure(bench *b, int calls, F f)
@@ -146,8 +104,7 @@ double measure(bench *b, int calls, F f)
         must(tsr_queue_sync(b->q));
         if (i >= 0) times[i] = (now() - began) / calls;
     }
-    qsort(times, kRuns, sizeof *times, by_size);
-    return times[kRuns / 2];
+    return median(times, kRuns);
 }
 
 void work(bench *b, size_t bytes)

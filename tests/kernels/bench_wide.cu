@@ -7,18 +7,7 @@
  * 1 GiB of random values. A time is the median of 9 runs, host clock, the stream waited for at the end. The error is
  * that of 4096 elements beside sums in f64, in the Euclidean norm.
  */
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include "kernels/cuda/cuda.h"
-
-extern "C" {
-#include "kernels/module.h"
-}
+#include "tests/kernels/bench.cuh"
 
 namespace
 {
@@ -42,47 +31,10 @@ const product products[] = {
     {"tile fc1", 1025, 4096, 1024, "bg"},
 };
 
-[[noreturn]] void give_up(const char *what)
-{
-    fprintf(stderr, "bench_wide: %s\n", what);
-    exit(1);
-}
-
-void must(tsr_status st)
-{
-    if (st) give_up(tsr_message());
-}
-
-void must(cudaError_t error)
-{
-    if (error) give_up(cudaGetErrorString(error));
-}
-
-double now()
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-__device__ uint32_t random_word(uint32_t i)
-{
-    uint32_t h = i * 2654435761u ^ 0x9e3779b9u;
-    h ^= h >> 15, h *= 2246822519u, h ^= h >> 13, h *= 3266489917u;
-    return h ^ h >> 16;
-}
-
-/* Words of four E4M3 or two bf16 values below 2 in size, never NaN and rarely zero. */
-__global__ void fill_kernel(uint32_t *to, size_t n, uint32_t keep, uint32_t set)
-{
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
-        to[i] = (random_word((uint32_t)i) & keep) | set;
-}
-
 __global__ void fill_f32_kernel(float *to, int n)
 {
     int i = blockIdx.x * (int)blockDim.x + (int)threadIdx.x;
-    if (i < n) to[i] = 0.5f + (float)(random_word((uint32_t)i) >> 8) * 0x1p-24f;
+    if (i < n) to[i] = 0.5f + (float)(ceiling_word((uint32_t)i) >> 8) * 0x1p-24f;
 }
 
 __device__ double value_of(const void *data, tsr_dtype type, int64_t i)
@@ -99,7 +51,7 @@ __global__ void error_kernel(double *squares, tsr_view y, tsr_view x, tsr_view a
                              const float *gain)
 {
     int64_t i = blockIdx.x * (int64_t)(blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
-    int64_t r = random_word((uint32_t)(2 * i)) % y.rows, j = random_word((uint32_t)(2 * i + 1)) % y.cols;
+    int64_t r = ceiling_word((uint32_t)(2 * i)) % y.rows, j = ceiling_word((uint32_t)(2 * i + 1)) % y.cols;
     double sum = 0;
     for (int64_t k = lane; k < x.cols; k += 32)
         sum += value_of(x.data, x.type, r * x.stride + k) * value_of(w.data, w.type, j * w.cols + k);
@@ -125,12 +77,6 @@ struct bench {
     size_t next, work_bytes;
 };
 
-int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Seconds of one of `calls` calls of f, the median of runs. */
 template <class F>
 double measure(bench *b, int calls, F f)
@@ -142,15 +88,7 @@ double measure(bench *b, int calls, F f)
         must(tsr_queue_sync(b->q));
         if (run >= 0) times[run] = (now() - began) / calls;
     }
-    qsort(times, kRuns, sizeof *times, by_size);
-    return times[kRuns / 2];
-}
-
-void fill(void *to, size_t bytes, bool fp8)
-{
-    fill_kernel<<<1024, 256>>>((uint32_t *)to, bytes / 4, fp8 ? 0xbfbfbfbfu : 0x803f803fu,
-                               fp8 ? 0 : 0x3f003f00u);
-    must(cudaDeviceSynchronize());
+    return median(times, kRuns);
 }
 
 tsr_view scaled(void *data, int64_t rows, int64_t cols, float *scale)
