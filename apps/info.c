@@ -26,7 +26,7 @@ static void print_text(const tsr_model_info *a, const char *id)
                (long long)a->vision_layers, (long long)a->d_vision, (long long)a->tile_size,
                (long long)a->max_tiles, (long long)a->rows_per_tile, a->projector);
     printf("  context        %lld tokens\n", (long long)a->n_ctx);
-    printf("  state          %lld bytes per session and %lld per token\n", (long long)a->state_bytes,
+    printf("  state          %lld bytes per session, in f32, and %lld per token\n", (long long)a->state_bytes,
            (long long)a->kv_bytes);
     printf("  prompt format  %s\n", a->chat_template);
     printf("  runs on        %s\n", a->backend);

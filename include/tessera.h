@@ -141,7 +141,7 @@ typedef struct tsr_model_info {
     const char *card;          /* the first lines of CARD.md's scope, "" if there is none */
     int64_t parameters, tensors, file_bytes;
     int64_t n_layers, d_model, n_vocab, n_ctx; /* n_ctx: as trained; 0 unknown */
-    int64_t state_bytes;                       /* fixed state per sequence */
+    int64_t state_bytes;                       /* fixed state per sequence, of f32 */
     int64_t kv_bytes;                          /* per token of context */
     int has_vision;
     int is_placeholder; /* random weights that stand in for a default model */
