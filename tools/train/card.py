@@ -119,7 +119,11 @@ def fp8(q):
     far = max(q["peak_over_rms"].items(), key=lambda v: v[1])
     return ["## FP8 minus BF16", f"`tools/train/fp8.py` writes the {q['linears']} linears of decoder, projector and encoder in E4M3 ({q['bytes'] / 1e6:.1f} MB in all; vocabulary tables, patch embedding and everything small stay BF16) and asks "
             f"{q['questions']:,} of the questions again (conditions {', '.join('`' + c + '`' for c in q['conditions'])}). Points, with the 95% interval of a paired bootstrap. The largest input of a linear over its root mean square was "
-            f"{far[1]:.0f} (`{far[0]}`). The weights were not trained for FP8.", table(["measure"] + [LABELS[k] for k in q["delta"]], rows)]
+            f"{far[1]:.0f} (`{far[0]}`). The weights were not trained for FP8.", table(["measure"] + [LABELS[k] for k in q["delta"]], rows),
+            "Captions once more, of five times as many pictures, none of which calibrated anything (`tools/train/fp8.py captions`, FP8 weights and activations as the runtime's own command writes them, scales by the largest value "
+            "seen; docs/numerics.md). The last caption row above is of few pictures and of older scales; these are the figures to expect.",
+            table(["written by", "captions in which every number and name is in the picture", "captions: F1 of facts", "the same to the letter"],
+                  [[k, point(d["caption_true"]), point(d["caption_f1"]), f"{100 * d['same']:.1f}%"] for k, d in q["captions"].items()])]
 
 
 def judged(rows, head):
