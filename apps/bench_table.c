@@ -583,7 +583,7 @@ static tsr_status open_part(bench *b, int64_t n_sessions, int64_t n_ctx, bool no
     return tsr_engine_open(&b->engine, b->model, &o);
 }
 
-/* As many sequences as plan finds room for, or fewer, as the device keeps some memory for itself: they decode. */
+/* As many sequences as plan finds room for beside 2 GiB for the device itself and the ceilings, or fewer: they decode. */
 static tsr_status row_room(bench *b)
 {
     enum { LONG = 8192 };
@@ -594,6 +594,8 @@ static tsr_status row_room(bench *b)
     o.n_ctx = LONG;
     o.no_spare = 1;
     tsr_status status = tsr_plan_model(&p, tsr_model_about(b->model)->path, &opts, &o);
+    o.memory_bytes = p.memory_bytes - ((int64_t)2 << 30);
+    if (!status) status = tsr_plan_model(&p, tsr_model_about(b->model)->path, &opts, &o);
     if (status) return status;
     int64_t n = p.sessions_that_fit + 1;
     do status = open_part(b, --n, LONG, true);
