@@ -140,8 +140,8 @@ __global__ void __launch_bounds__(WARPS *cuda_warp, 8 / WARPS) attend_decode_ker
     int ranks = (int)cuda_cluster_size(), rank = (int)cuda_cluster_rank(), group = (int)(h.n_q / h.n_kv);
     int64_t i = blockIdx.y, kv_head = blockIdx.x / ranks;
 
-    cuda_wait_before();
     cuda_release_next();
+    cuda_wait_before();
     int n = s.sees(i, 0), n_tiles = (n + decode_tile - 1) / decode_tile;
     int begin = rank * WARPS + warp, step = ranks * WARPS;
     page_keys keys = s.keys(i, kv_head);

@@ -127,6 +127,12 @@ CUDA_INLINE void hopper_let(int barrier, int threads)
 
 /* ---------------------------------------------------------------- copies -------------------------------- */
 
+/* Have the copy engine learn this map before it is used. */
+CUDA_INLINE void hopper_map_soon(const CUtensorMap *map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 /* The tile at element k of a row and at `row` to shared memory; its bytes count at the barrier. */
 CUDA_INLINE void hopper_fetch(void *to, const CUtensorMap *map, int k, int row, uint64_t *barrier)
 {

@@ -8,14 +8,14 @@ bool widens_x(const tsr_weight *w)
     return w->type == TSR_F32 || w->type == TSR_F16;
 }
 
-bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
-{
-    return rows <= CUDA_DOT_ROWS && linear_dot_rows(q, w, 1) > 0;
-}
-
 bool takes_tall(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
     return rows <= CUDA_TALL_ROWS && linear_tall_takes(q, w);
+}
+
+bool takes_dot(const tsr_queue *q, const tsr_weight *w, int64_t rows)
+{
+    return rows <= CUDA_DOT_ROWS && !takes_tall(q, w, rows) && linear_dot_rows(q, w, 1) > 0;
 }
 
 bool takes_wide(const tsr_queue *q, const tsr_weight *w, int64_t rows)
@@ -61,7 +61,7 @@ tsr_view in_fp8(tsr_queue *q, tsr_view x, const tsr_weight *w, unsigned char *me
 }
 } // namespace
 
-/* FP8 where the library multiplies it; a few rows keep 16 bits, as the kernels for them wait for weights only. */
+/* FP8 where it is multiplied by FP8. */
 tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 {
     tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
@@ -77,13 +77,14 @@ bool tsr_cuda_fuses_norm(const tsr_queue *q, const tsr_weight *w, int64_t rows)
 
 bool tsr_cuda_linear_writes(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
 {
+    if (takes_tall(q, w, x.rows)) return linear_tall_writes(y, x, w);
     return takes_wide(q, w, x.rows) && linear_wide_writes(y, x, w);
 }
 
 size_t tsr_cuda_linear_work(const tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w)
 {
     (void)y;
-    if (takes_dot(q, w, x.rows) || widens_x(w)) return 0;
+    if (x.rows == 0 || takes_dot(q, w, x.rows) || widens_x(w)) return 0;
     parts p = parts_of(q, w, x.rows);
     return tsr_add(p.x, p.product);
 }

@@ -1,12 +1,12 @@
 /* kernels/cuda/linear.cuh: what the kernels of linear share: how weights lie, the end of a product, and who
  * multiplies what.
  *
+ *   rows 1 - 64         linear_tall     on Hopper: weights are the tall operand of the tensor cores; else
  *   rows 1 - 4          linear_dot      weights stream by once, x lies in shared memory; may take the norm along
- *   rows 5 - 64         linear_tall     on Hopper: weights are the tall operand of the tensor cores
- *                       linear_tensor   the same elsewhere
+ *   rows 5 - 64         linear_tensor   square tiles of tensor cores
  *   more rows           linear_wide     on Hopper, where something follows the sum
  *                       linear_library  cuBLASLt where it is, else
- *                       linear_tensor   with square tiles
+ *                       linear_tensor
  *   f32, f16 weights    linear_plain    from 5 rows on: tensor cores would round x
  *
  * Weights are row by row, every row a multiple of 16 elements: the padding is zeros, and w.cols does not count it.
@@ -71,17 +71,55 @@ CUDA_INLINE float linear_act(tsr_act act, float u)
     return u;
 }
 
+/* What the end of y[r, j] takes from memory: looked up when it is used, or held since before. */
+struct linear_looked_up {
+    const linear_end &e;
+    int64_t r, j;
+
+    __device__ __forceinline__ float x_scale() const { return e.x_scale[r * e.x_scale_stride]; }
+    __device__ __forceinline__ float w_scale() const { return e.w_scale[j * e.w_scale_stride]; }
+    __device__ __forceinline__ float bias() const { return e.bias[j]; }
+    __device__ __forceinline__ float gain() const { return ((const float *)e.gain.data)[j]; }
+    __device__ __forceinline__ float add() const { return cuda_load(cuda_row(e.add, r), e.add.type, j); }
+};
+
+struct linear_held {
+    float held[5];
+
+    __device__ __forceinline__ void load(const linear_end &e, int64_t r, int64_t j)
+    {
+        linear_looked_up at = {e, r, j};
+        if (e.x_scale) held[0] = at.x_scale();
+        if (e.w_scale) held[1] = at.w_scale();
+        if (e.bias) held[2] = at.bias();
+        if (e.gain.rows) held[3] = at.gain();
+        if (e.add.rows) held[4] = at.add();
+    }
+
+    __device__ __forceinline__ float x_scale() const { return held[0]; }
+    __device__ __forceinline__ float w_scale() const { return held[1]; }
+    __device__ __forceinline__ float bias() const { return held[2]; }
+    __device__ __forceinline__ float gain() const { return held[3]; }
+    __device__ __forceinline__ float add() const { return held[4]; }
+};
+
 /* y[r, j] before its rounding, from the sum of row r of x and row j of the weight. */
-CUDA_INLINE float linear_finish(const linear_end &e, float sum, int64_t r, int64_t j)
+template <typename Reads>
+CUDA_INLINE float linear_finish(const linear_end &e, float sum, const Reads &at)
 {
     float u = sum;
-    if (e.x_scale) u *= e.x_scale[r * e.x_scale_stride];
-    if (e.w_scale) u *= e.w_scale[j * e.w_scale_stride];
-    if (e.bias) u += e.bias[j];
+    if (e.x_scale) u *= at.x_scale();
+    if (e.w_scale) u *= at.w_scale();
+    if (e.bias) u += at.bias();
     u = linear_act(e.act, u);
-    if (e.gain.rows) u *= ((const float *)e.gain.data)[j];
-    if (e.add.rows) u += cuda_load(cuda_row(e.add, r), e.add.type, j);
+    if (e.gain.rows) u *= at.gain();
+    if (e.add.rows) u += at.add();
     return u;
+}
+
+CUDA_INLINE float linear_finish(const linear_end &e, float sum, int64_t r, int64_t j)
+{
+    return linear_finish(e, sum, linear_looked_up{e, r, j});
 }
 
 CUDA_INLINE void linear_put(const linear_end &e, float sum, int64_t r, int64_t j)
@@ -132,9 +170,11 @@ void linear_plain(tsr_queue *q, tsr_view y, tsr_view x, const tsr_weight *w, con
 size_t linear_tensor_work(const tsr_queue *q, int64_t rows, const tsr_weight *w);
 void linear_tensor(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w, void *work);
 
-/* At most CUDA_TALL_ROWS rows on Hopper's tensor cores: bf16 by bf16, fp8 by fp8 (x scaled by TENSOR or ROW).
- * False: x does not lie as the copy engine wants it, and nothing was queued. */
+/* At most CUDA_TALL_ROWS rows on Hopper's tensor cores: bf16 by bf16, fp8 by fp8 (x scaled by TENSOR or ROW), y of
+ * any type but scaled by TENSOR alone. False: x does not lie as the copy engine wants it, and nothing was queued;
+ * never where linear_tall_writes was true. */
 bool linear_tall_takes(const tsr_queue *q, const tsr_weight *w);
+bool linear_tall_writes(const tsr_view &y, const tsr_view &x, const tsr_weight *w);
 bool linear_tall(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w);
 
 /* x as the tensor cores take it: bf16, rows of whole 16 bytes, aligned. `to` is x itself where it is that already;

@@ -1,4 +1,4 @@
-/* kernels/cuda/linear_tall.cu: products of some dozens of rows on Hopper, bound by reading the weights.
+/* kernels/cuda/linear_tall.cu: products of up to some dozens of rows on Hopper, bound by reading the weights.
  *
  * The weights are the tall operand of the tensor cores (64 rows of an instruction) and all rows of x the other. A
  * block takes an equal share of the weight's rows, to the row: up to three tiles of at most 64, a warpgroup each;
@@ -18,6 +18,8 @@ namespace
 constexpr int kTile = 64, kTiles = 3, kThreads = kTiles * hopper_warpgroup + cuda_warp;
 constexpr int kStages = 12,
               kRingBytes = 96 << 10; /* half of the shared memory is for the next kernel's block */
+constexpr int kLargeRows = 16,
+              kLargeRing = 150 << 10; /* with more rows of x: a large ring gains more than that */
 constexpr int kShare = 48; /* rows of the weight for each multiprocessor: with fewer, two of them cut k */
 constexpr int kGroup = 8 * hopper_span;
 
@@ -31,10 +33,10 @@ struct plan {
 
 constexpr int kReleased = 1; /* steps not yet asked for when the next kernel may start */
 
-#define TALL_SUMS8(d, i)                                                                                     \
-    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]),              \
-        "+f"(d[i + 6]), "+f"(d[i + 7])
-#define TALL_8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define TALL_SUMS4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define TALL_SUMS8(d, i) TALL_SUMS4(d, i), TALL_SUMS4(d, i + 4)
+#define TALL_4 "%0, %1, %2, %3"
+#define TALL_8 TALL_4 ", %4, %5, %6, %7"
 #define TALL_16 TALL_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define TALL_32 TALL_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define TALL_PRODUCT(shape, list, a_at, b_at, adds_at, tail, ...)                                            \
@@ -45,6 +47,15 @@ constexpr int kReleased = 1; /* steps not yet asked for when the next kernel may
                  : "l"(a), "l"(b), "r"(adds))
 
 /* d (+)= a b': 64 rows of the weight, 2 N of x, 32 bytes of k; d as hopper_product has it. */
+template <bool FP8>
+CUDA_INLINE void product(float (&d)[4], uint64_t a, uint64_t b, int adds)
+{
+    if constexpr (FP8)
+        TALL_PRODUCT("m64n8k32.f32.e4m3.e4m3", TALL_4, "%4", "%5", "%6", "", TALL_SUMS4(d, 0));
+    else
+        TALL_PRODUCT("m64n8k16.f32.bf16.bf16", TALL_4, "%4", "%5", "%6", ", 0, 0", TALL_SUMS4(d, 0));
+}
+
 template <bool FP8>
 CUDA_INLINE void product(float (&d)[8], uint64_t a, uint64_t b, int adds)
 {
@@ -167,6 +178,16 @@ __global__ void __launch_bounds__(kThreads, 2)
 
     int pitch =
         p.tiles * kTile + 4; /* floats of a row of sums: a fragment's lanes write to different banks */
+
+    /* A thread of the warpgroups ends some rows of one column of y, and reads what the first of them takes while the
+     * products run. */
+    int width = p.tiles * kTile, j = threadIdx.x % width, tile = j / kTile, line = j % kTile;
+    int from = n_rows * tile / p.tiles, column = first + from + line, step = 2 * p.cluster;
+    int row = threadIdx.x / width * p.cluster + rank;
+    bool there = (int)threadIdx.x < 2 * width && line < n_rows * (tile + 1) / p.tiles - from;
+    constexpr bool reads = HALVES * N <= 8; /* registers */
+    linear_held held = {};
+    float y_scale = e.y.type == TSR_FP8 ? *e.y.scale : 1;
     if (warp == p.tiles * 4) {
         if (lane == 0) {
             /* Each share begins elsewhere: were all at the same piece of x, they would wait for each other at the few
@@ -191,6 +212,8 @@ __global__ void __launch_bounds__(kThreads, 2)
                 hopper_fetch(memory + stage * stage_bytes + p.tiles * tile_bytes, &x, k_of(s), 0,
                              full + stage);
             };
+            hopper_map_soon(&w);
+            hopper_map_soon(&x);
             int early = n_steps < p.stages ? n_steps : p.stages;
             for (int s = 0; s < early; s++) bring_w(s, s);
             if (n_steps - early < kReleased) cuda_release_next();
@@ -209,32 +232,33 @@ __global__ void __launch_bounds__(kThreads, 2)
         __syncwarp();
     } else {
         cuda_wait_before();
+        if (reads && there && row < p.rows) held.load(e, row, column);
         float sums[HALVES][N];
         sum_steps<FP8>(sums, memory, tile_bytes, stage_bytes, p, n_steps, full, empty);
         asm volatile("bar.sync 1, %0;" ::"r"(p.tiles * hopper_warpgroup) : "memory"); /* the ring is free */
         float *to = (float *)memory;
-        int g = lane / 4, t = lane % 4, j = warp / 4 * kTile + warp % 4 * 16 + g;
+        int g = lane / 4, t = lane % 4, at = warp / 4 * kTile + warp % 4 * 16 + g;
 #pragma unroll
         for (int h = 0; h < HALVES; h++)
 #pragma unroll
             for (int i = 0; i < N; i++)
-                to[(h * 2 * N + i / 4 * 8 + 2 * t + i % 2) * pitch + j + i % 4 / 2 * 8] = sums[h][i];
+                to[(h * 2 * N + i / 4 * 8 + 2 * t + i % 2) * pitch + at + i % 4 / 2 * 8] = sums[h][i];
     }
     if (p.cluster > 1)
         cuda_cluster_sync();
     else
         __syncthreads();
 
-    /* A thread ends some rows of one column of y. */
-    int width = p.tiles * kTile, j = threadIdx.x % width, tile = j / kTile, line = j % kTile;
-    int from = n_rows * tile / p.tiles, step = blockDim.x / width, column = first + from + line;
-    bool there = (int)threadIdx.x < step * width && line < n_rows * (tile + 1) / p.tiles - from;
-    for (int r = threadIdx.x / width * p.cluster + rank; there && r < p.rows; r += step * p.cluster) {
+    for (int r = row; there && r < p.rows; r += step) {
         float sum = 0;
         for (int c = 0; c < p.cluster; c++)
             sum += p.cluster > 1 ? cuda_cluster_load((const float *)memory + r * pitch + j, c)
                                  : ((const float *)memory)[r * pitch + j];
-        linear_put(e, sum, r, column);
+        float u = reads && r == row ? linear_finish(e, sum, held) : linear_finish(e, sum, r, column);
+        if (e.y.type == TSR_FP8)
+            cuda_row(e.y, r)[column] = cuda_quantise(u, y_scale);
+        else
+            cuda_store(cuda_row(e.y, r), e.y.type, column, u);
     }
     if (p.cluster > 1) cuda_cluster_sync(); /* nobody leaves while others read its sums */
 #else
@@ -262,7 +286,8 @@ bool launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weig
     p.tiles = (int)cuda_blocks(share, kTile);
     p.box = (int)cuda_blocks(share, p.tiles);
     int stage_bytes = p.tiles * ((p.box + 7) / 8 * kGroup) + x_bytes;
-    p.stages = kRingBytes / stage_bytes < kStages ? kRingBytes / stage_bytes : kStages;
+    int stages = (x_rows > kLargeRows ? kLargeRing : kRingBytes) / stage_bytes;
+    p.stages = stages < kStages ? stages : kStages;
     /* a tile of fewer than 64 rows is read beyond its end */
     size_t ring = (size_t)(1024 + p.stages * stage_bytes + kTile * hopper_span);
     size_t sums = (size_t)(1024 + x_rows * (p.tiles * kTile + 4) * (int)sizeof(float));
@@ -280,6 +305,7 @@ bool launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weig
 template <bool FP8>
 bool launch_rows(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weight *w)
 {
+    if (x.rows <= 8) return launch<FP8, 1, 4>(q, e, x, w);
     if (x.rows <= 16) return launch<FP8, 1, 8>(q, e, x, w);
     if (x.rows <= 32) return launch<FP8, 1, 16>(q, e, x, w);
     return launch < FP8, FP8 ? 2 : 1,
@@ -290,7 +316,14 @@ bool launch_rows(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr
 bool linear_tall_takes(const tsr_queue *q, const tsr_weight *w)
 {
     bool fp8 = w->type == TSR_FP8 && w->input != TSR_INPUT_KEEP && w->cols % 16 == 0;
-    return cuda_capability(q) == 90 && (fp8 || w->type == TSR_BF16);
+    return (fp8 || w->type == TSR_BF16) && cuda_capability(q) == 90 && hopper_encoder();
+}
+
+bool linear_tall_writes(const tsr_view &y, const tsr_view &x, const tsr_weight *w)
+{
+    bool made = w->type == TSR_BF16 || x.scaled == TSR_SCALE_NONE || x.scaled == TSR_SCALE_BLOCK;
+    bool aligned = (uintptr_t)x.data % 16 == 0 && x.stride % 16 == 0;
+    return y.scaled == TSR_SCALE_TENSOR && (made || aligned); /* x as it is, or made for the purpose */
 }
 
 bool linear_tall(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight *w)

@@ -258,6 +258,7 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
     }
     __syncwarp();
     if (n_blocks > 1) cuda_cluster_arrive();
+    cuda_release_next(); /* the product behind it asks for its weights meanwhile */
     const float y_scale = a.y.scaled == TSR_SCALE_TENSOR ? *a.y.scale : 0;
     int stage = 0, before = -1; /* `before`: a stage whose chunk is on its way back */
     unsigned parity = 0;
@@ -321,7 +322,6 @@ __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) mix_stre
             of_head.decay = expf(of_head.dt * of_head.decay);
             w.heads[head] = of_head;
         }
-        cuda_release_next();
         __syncthreads();
 
         /* The state. */

@@ -8,6 +8,7 @@
 namespace
 {
 constexpr int kThreads = 128, kOctets = 4; /* of a block, of a thread */
+constexpr int64_t kFewRows = 64;           /* as decoding has them */
 
 /* One element of a row, from its weights. */
 struct normed {
@@ -109,6 +110,39 @@ __global__ void __launch_bounds__(kThreads, 6) norm_held_kernel(tsr_view y, tsr_
     h.put(y, r, scratch);
 }
 
+/* A row of at most eight columns for each thread of a block, as soon as it is there: what waits for nobody is asked
+ * for before, and the product behind may ask for its weights meanwhile. */
+__global__ void __launch_bounds__(cuda_row_threads_most)
+    norm_few_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
+{
+    __shared__ float scratch[cuda_warp];
+    int64_t r = blockIdx.x, d = x.cols;
+    int c = 8 * threadIdx.x;
+    cuda_release_next();
+    octet scale = cuda_load8(w.w.data, TSR_F32, c, d), shift = {};
+    if (w.b.rows) shift = cuda_load8(w.b.data, TSR_F32, c, d);
+    float y_scale = y.scaled == TSR_SCALE_TENSOR ? *y.scale : 0;
+    cuda_wait_before();
+    octet o = cuda_load8(cuda_row(x, r), x.type, c, d);
+
+    normed n = {};
+    if (w.centred) {
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum += o.v[i];
+        n.mean = cuda_block_sum(sum, scratch) / (float)d;
+    }
+    float squares = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) squares += c + i < d ? (o.v[i] - n.mean) * (o.v[i] - n.mean) : 0;
+    n.inverse = 1 / sqrtf(cuda_block_sum(squares, scratch) / (float)d + w.eps);
+    o = n(o, scale, shift);
+    if (y.scaled != TSR_SCALE_TENSOR)
+        cuda_put_row(y, r, 0, d, scratch, [&](int64_t) { return o; });
+    else if (c < d)
+        cuda_quantise8(cuda_row(y, r), c, d, o, y_scale);
+}
+
 __global__ void __launch_bounds__(cuda_row_threads_most)
     norm_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
 {
@@ -160,7 +194,10 @@ void launch(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
 void tsr_cuda_norm(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
 {
     constexpr int64_t of_warp = 8 * kOctets * cuda_warp;
-    if (x.cols <= of_warp)
+    if (x.rows <= kFewRows && x.cols <= 8 * cuda_row_threads_most)
+        cuda_launch_early(q, "norm", norm_few_kernel, cuda_grid(x.rows), cuda_row_threads(x.cols), 0, y, x,
+                          *w);
+    else if (x.cols <= of_warp)
         launch<1>(q, y, x, w);
     else if (x.cols <= 4 * of_warp)
         launch<4>(q, y, x, w);

@@ -72,6 +72,10 @@ bool linear_wide_takes(const tsr_queue *, const tsr_weight *)
     return false;
 }
 
+bool linear_tall_writes(const tsr_view &, const tsr_view &, const tsr_weight *)
+{
+    return false;
+}
 bool linear_wide_writes(const tsr_view &, const tsr_view &, const tsr_weight *)
 {
     return false;
