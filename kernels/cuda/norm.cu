@@ -9,6 +9,7 @@ namespace
 {
 constexpr int kThreads = 128, kOctets = 4; /* of a block, of a thread */
 constexpr int64_t kFewRows = 64;           /* as decoding has them */
+constexpr int kBlocks = 5;                 /* on a multiprocessor */
 
 /* One element of a row, from its weights. */
 struct normed {
@@ -27,6 +28,12 @@ struct normed {
 template <int WARPS>
 struct held {
     octet o[kOctets];
+
+    __device__ __forceinline__ void get(const void *row, tsr_dtype type, int64_t d)
+    {
+#pragma unroll
+        for (int k = 0; k < kOctets; k++) o[k] = cuda_load8(row, type, column(k), d);
+    }
 
     static __device__ __forceinline__ int column(int k)
     {
@@ -70,44 +77,118 @@ struct held {
     }
 };
 
+/* A row of weights, or zeros, for all rows of a block; its halves of octets apart, so that neighbours read banks of
+ * their own. */
 template <int WARPS>
-__global__ void __launch_bounds__(kThreads, 6) norm_held_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
+struct shared_row {
+    float4 half[2][kOctets * WARPS * cuda_warp];
+
+    __device__ __forceinline__ void get(const tsr_view &w, int64_t d)
+    {
+        for (int i = threadIdx.x; i < kOctets * WARPS * cuda_warp; i += kThreads) {
+            octet o = {};
+            if (w.rows) o = cuda_load8(w.data, TSR_F32, 8 * i, d);
+            half[0][i] = make_float4(o.v[0], o.v[1], o.v[2], o.v[3]);
+            half[1][i] = make_float4(o.v[4], o.v[5], o.v[6], o.v[7]);
+        }
+    }
+
+    __device__ __forceinline__ octet at(int k) const
+    {
+        int i = held<WARPS>::column(k) / 8;
+        float4 a = half[0][i], b = half[1][i];
+        return octet{{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+    }
+};
+
+/* The row that comes next. WHOLE: of bf16, in vectors that are all there or all behind its end, and on its way as soon
+ * as it is asked for. */
+template <int WARPS, bool WHOLE>
+struct coming {
+    const unsigned char *row;
+    tsr_dtype type;
+    int64_t d;
+
+    __device__ __forceinline__ void ask(const tsr_view &x, int64_t r)
+    {
+        row = cuda_row(x, r), type = x.type, d = x.cols;
+    }
+
+    __device__ __forceinline__ held<WARPS> take() const
+    {
+        held<WARPS> h;
+        h.get(row, type, d);
+        return h;
+    }
+};
+
+template <int WARPS>
+struct coming<WARPS, true> {
+    uint4 bits[kOctets];
+
+    __device__ __forceinline__ void ask(const tsr_view &x, int64_t r)
+    {
+        const uint4 *row = (const uint4 *)cuda_row(x, r);
+#pragma unroll
+        for (int k = 0; k < kOctets; k++) {
+            int c = held<WARPS>::column(k);
+            bits[k] = c < x.cols ? row[c / 8] : make_uint4(0, 0, 0, 0);
+        }
+    }
+
+    __device__ __forceinline__ held<WARPS> take() const
+    {
+        held<WARPS> h;
+#pragma unroll
+        for (int k = 0; k < kOctets; k++) cuda_widen_bf16(h.o[k].v, bits[k]);
+        return h;
+    }
+};
+
+/* A block, or a warp, takes row after row: the next row is on its way while one is summed up. */
+template <int WARPS, bool WHOLE>
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    norm_held_kernel(tsr_view y, tsr_view x, tsr_norm_weight w)
 {
     __shared__ float scratch[cuda_warp];
     constexpr int rows = kThreads / (WARPS * cuda_warp);
-    int64_t r = blockIdx.x * (int64_t)rows + threadIdx.x / (WARPS * cuda_warp), d = x.cols;
+    int64_t r = blockIdx.x * (int64_t)rows + threadIdx.x / (WARPS * cuda_warp),
+            apart = gridDim.x * (int64_t)rows, d = x.cols;
+    __shared__ shared_row<WARPS> scale, shift;
+    scale.get(w.w, d);
+    shift.get(w.b, d);
+    __syncthreads();
     cuda_wait_before();
     cuda_release_next();
-    if (r >= x.rows) return; /* whole warps, and only where a row is no more than one */
-    held<WARPS> h;
+    coming<WARPS, WHOLE> next;
+    if (r < x.rows) next.ask(x, r);
+    for (; r < x.rows; r += apart) { /* whole warps; a block where a row is more than one */
+        held<WARPS> h = next.take();
+        if (r + apart < x.rows) next.ask(x, r + apart);
+        normed n = {};
+        if (w.centred) {
+            float sum = 0;
 #pragma unroll
-    for (int k = 0; k < kOctets; k++) h.o[k] = cuda_load8(cuda_row(x, r), x.type, h.column(k), d);
-
-    normed n = {};
-    if (w.centred) {
-        float sum = 0;
+            for (int k = 0; k < kOctets; k++)
 #pragma unroll
-        for (int k = 0; k < kOctets; k++)
-#pragma unroll
-            for (int i = 0; i < 8; i++) sum += h.o[k].v[i];
-        n.mean = h.sum(sum, scratch) / (float)d;
-    }
-    float squares = 0;
-#pragma unroll
-    for (int k = 0; k < kOctets; k++)
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            float far = h.o[k].v[i] - n.mean;
-            squares += h.column(k) + i < d ? far * far : 0;
+                for (int i = 0; i < 8; i++) sum += h.o[k].v[i];
+            n.mean = h.sum(sum, scratch) / (float)d;
         }
-    n.inverse = 1 / sqrtf(h.sum(squares, scratch) / (float)d + w.eps);
+        float squares = 0;
 #pragma unroll
-    for (int k = 0; k < kOctets; k++) {
-        octet shift = {};
-        if (w.b.rows) shift = cuda_load8(w.b.data, TSR_F32, h.column(k), d);
-        h.o[k] = n(h.o[k], cuda_load8(w.w.data, TSR_F32, h.column(k), d), shift);
+        for (int k = 0; k < kOctets; k++) {
+            if (WHOLE && h.column(k) >= d) continue;
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float far = h.o[k].v[i] - n.mean;
+                squares += WHOLE || h.column(k) + i < d ? far * far : 0;
+            }
+        }
+        n.inverse = 1 / sqrtf(h.sum(squares, scratch) / (float)d + w.eps);
+#pragma unroll
+        for (int k = 0; k < kOctets; k++) h.o[k] = n(h.o[k], scale.at(k), shift.at(k));
+        h.put(y, r, scratch);
     }
-    h.put(y, r, scratch);
 }
 
 /* A row of at most eight columns for each thread of a block, as soon as it is there: what waits for nobody is asked
@@ -185,9 +266,10 @@ __global__ void __launch_bounds__(cuda_row_threads_most)
 template <int WARPS>
 void launch(tsr_queue *q, tsr_view y, tsr_view x, const tsr_norm_weight *w)
 {
-    cuda_launch_early(q, "norm", norm_held_kernel<WARPS>,
-                      cuda_grid(cuda_blocks(x.rows * WARPS * cuda_warp, kThreads)), cuda_grid(kThreads), 0, y,
-                      x, *w);
+    int64_t blocks = cuda_blocks(x.rows * WARPS * cuda_warp, kThreads), most = kBlocks * cuda_processors(q);
+    bool whole = x.type == TSR_BF16 && x.cols % 8 == 0 && x.stride % 8 == 0 && (uintptr_t)x.data % 16 == 0;
+    cuda_launch_early(q, "norm", whole ? norm_held_kernel<WARPS, true> : norm_held_kernel<WARPS, false>,
+                      cuda_grid(blocks < most ? blocks : most), cuda_grid(kThreads), 0, y, x, *w);
 }
 } // namespace
 

@@ -234,14 +234,18 @@ CUDA_INLINE void cuda_quantise8(uint8_t *data, int64_t c, int64_t n, const octet
 {
     uint32_t words[2] = {0, 0};
     float inverse = __fdiv_rn(1, scale);
+    float q[8];
     if (scale > 1e-20f && scale < 1e20f) {
 #pragma unroll
-        for (int i = 0; i < 8; i++)
-            words[i / 4] |= (uint32_t)cuda_to_fp8(cuda_divide(o.v[i], scale, inverse)) << 8 * (i % 4);
+        for (int i = 0; i < 8; i++) q[i] = cuda_divide(o.v[i], scale, inverse);
     } else {
 #pragma unroll
-        for (int i = 0; i < 8; i++) words[i / 4] |= (uint32_t)cuda_quantise(o.v[i], scale) << 8 * (i % 4);
+        for (int i = 0; i < 8; i++) q[i] = __fdiv_rn(o.v[i], scale);
     }
+#pragma unroll
+    for (int i = 0; i < 8; i += 2)
+        words[i / 4] |= (uint32_t)__nv_cvt_float2_to_fp8x2(make_float2(q[i], q[i + 1]), __NV_SATFINITE, __NV_E4M3)
+                        << 8 * (i % 4);
     if (c + 8 <= n && cuda_aligned(data + c, 8)) {
         *(uint2 *)(data + c) = make_uint2(words[0], words[1]);
     } else {

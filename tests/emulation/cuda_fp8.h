@@ -13,13 +13,20 @@ static inline __nv_fp8_storage_t __nv_cvt_float_to_fp8(float value, __nv_saturat
 {
     return tsr_to_fp8(value);
 }
+
+typedef unsigned short __nv_fp8x2_storage_t;
+
+static inline __nv_fp8x2_storage_t __nv_cvt_float2_to_fp8x2(float2 values, __nv_saturation_t,
+                                                            __nv_fp8_interpretation_t)
+{
+    return (__nv_fp8x2_storage_t)(tsr_to_fp8(values.x) | tsr_to_fp8(values.y) << 8);
+}
+
 static inline __half_raw __nv_cvt_fp8_to_halfraw(__nv_fp8_storage_t code, __nv_fp8_interpretation_t)
 {
     return {tsr_to_f16(tsr_from_fp8(code))};
 }
 
-
-typedef unsigned short __nv_fp8x2_storage_t;
 struct __half2_raw {
     unsigned short x, y;
 };
