@@ -227,6 +227,28 @@ CUDA_INLINE void hopper_product(float (&d)[64], uint64_t a, uint64_t b, int adds
         HOPPER_PRODUCT("m64n128k16.f32.bf16.bf16", ", 0, 0");
 }
 
+/* The same of bf16 with 256 rows of b: those behind the first 128 are summed in d1. */
+CUDA_INLINE void hopper_product_wide(float (&d0)[64], float (&d1)[64], uint64_t a, uint64_t b, int adds)
+{
+    asm volatile(
+        "{\n\t.reg .pred adds;\n\tsetp.ne.b32 adds, %130, 0;\n\t"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+        "%128, %129, adds, 1, 1, 0, 0;\n\t}"
+        : HOPPER_SUMS8(d0, 0), HOPPER_SUMS8(d0, 8), HOPPER_SUMS8(d0, 16), HOPPER_SUMS8(d0, 24),
+          HOPPER_SUMS8(d0, 32), HOPPER_SUMS8(d0, 40), HOPPER_SUMS8(d0, 48), HOPPER_SUMS8(d0, 56),
+          HOPPER_SUMS8(d1, 0), HOPPER_SUMS8(d1, 8), HOPPER_SUMS8(d1, 16), HOPPER_SUMS8(d1, 24),
+          HOPPER_SUMS8(d1, 32), HOPPER_SUMS8(d1, 40), HOPPER_SUMS8(d1, 48), HOPPER_SUMS8(d1, 56)
+        : "l"(a), "l"(b), "r"(adds));
+}
+
 #undef HOPPER_PRODUCT
 #undef HOPPER_SUMS8
 

@@ -1,10 +1,11 @@
 /* kernels/cuda/linear_wide.cu: products of many rows on Hopper, with everything that follows the sum in one kernel.
  *
- * A block stays on its multiprocessor and takes tile after tile of y: 128 rows x 128 or 256 columns. One thread has
- * the copy engine bring both operands along k into a ring of stages; two warpgroups multiply 64 rows of the tile
- * each, and end their part of it (scales, bias, activation, gain, add, rounding) while the other warpgroup and the
- * copies go on. Two blocks on neighbouring multiprocessors form a pair with the same columns: each brings half of
- * the weights' tile for both, or the second-level cache could not keep up with E4M3.
+ * A block stays on its multiprocessor and takes tile after tile of y: 128 rows x 256 columns. One thread has the copy
+ * engine bring both operands along k into a ring of stages; two warpgroups multiply 64 rows of the tile each, and end
+ * their part of it (scales, bias, activation, gain, add, rounding) straight from registers, while the other warpgroup
+ * and the copies go on. What the end needs is asked for at the tile's beginning: the columns' scales and biases come
+ * to shared memory, what is added to the second-level cache. bf16: two blocks on neighbouring multiprocessors form a
+ * pair with the same columns, and each brings half of the weights' tile for both.
  *
  * E4M3: the tensor cores keep about 14 bits of a sum, so 128 elements of k at a time are summed by them and added to
  * sums in f32 by the threads ("promotion").
@@ -14,26 +15,25 @@
 
 namespace
 {
-constexpr int kRows = 128, kHalf = 128; /* of a tile: its rows; the columns of one product */
-constexpr int kGroup = 16;              /* tiles along the rows that go through the columns together */
-constexpr int64_t kNarrow = 4096;       /* columns of y up to which a warpgroup has tiles of its own */
+constexpr int kRows = 128, kHalf = 128,
+              kCols = 2 * kHalf; /* of a tile: its rows; the columns of a half of it; all */
+constexpr int kGroup = 16;       /* tiles along the rows that go through the columns together */
+constexpr int kStages = 4;
 constexpr int kConsumers = 2, kThreads = (kConsumers + 1) * hopper_warpgroup;
-constexpr int kPart = 32,
-              kPitch = kPart + 4; /* columns, and floats of a row, of what a warp ends at a time */
 
-/* A tile is of HALVES products per warpgroup: along the columns, 64 rows each warpgroup, or (SOLO, 2) along the rows,
- * and each warpgroup has a tile of its own. BM blocks share weights, BN blocks share rows of x. */
-template <bool FP8, int HALVES, int BM, int BN, bool PROMOTED, bool SOLO>
+/* BLOCKS share weights. */
+template <bool FP8, int BLOCKS>
 struct plan {
-    enum { fp8 = FP8, promoted = PROMOTED, solo = SOLO, halves = HALVES };
-    static constexpr int bm = BM, bn = BN, blocks = BM * BN;
-    static constexpr int cols = SOLO ? kHalf : HALVES * kHalf;
+    enum { fp8 = FP8, blocks = BLOCKS };
     static constexpr int depth = hopper_span / (FP8 ? 1 : 2); /* elements of k in a stage */
-    static constexpr int x_bytes = kRows * hopper_span, w_bytes = cols * hopper_span;
-    static constexpr int stage_bytes = x_bytes + w_bytes, stages = cols == 256 ? 4 : 6;
-    static constexpr int end_bytes = kConsumers * 4 * 16 * kPitch * 4;
-    static constexpr int shared_bytes = 1024 + stages * stage_bytes + end_bytes + 2 * stages * 8;
+    static constexpr int x_bytes = kRows * hopper_span, stage_bytes = x_bytes + kCols * hopper_span;
+    static constexpr int rest_bytes = kConsumers * 3 * kCols * 4; /* a column_rest of each warpgroup */
+    static constexpr int shared_bytes = 1024 + kStages * stage_bytes + rest_bytes + 2 * kStages * 8;
 };
+
+/* What follows the sums. Any: element by element. Acts: an activation perhaps, and nothing to add; adds: bf16 and no
+ * activation; in both y is bf16 or E4M3, has whole parts of 32 columns, and lies in vectors as what is added does. */
+enum end_kind { END_ANY, END_ACTS, END_ADDS };
 
 struct place {
     int m, n; /* in tiles, those of a pair counted once along the rows */
@@ -41,199 +41,330 @@ struct place {
 
 /* Tile i of the order in which they are taken: a group of rows keeps its x in the second-level cache while all
  * weights pass by. */
-[[maybe_unused]] CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
+CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
 {
     int group = i / (kGroup * tiles_n), rest = i % (kGroup * tiles_n), first = group * kGroup;
     int rows = tiles_m - first < kGroup ? tiles_m - first : kGroup;
     return {first + rest % rows, rest / rows};
 }
 
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
 /* GELU in the erf form: max(u, 0) - |u| erfc(|u| / sqrt 2) / 2, with erfc as Abramowitz and Stegun 7.1.26 have it,
  * within 1.5e-7: half the work of erff, and no branch, so that neighbours fill each other's waits. NaN stays NaN: it
  * is in the tail. */
-[[maybe_unused]] CUDA_INLINE float gelu(float u)
+CUDA_INLINE float gelu(float u)
 {
-    float size = fabsf(u) * 0.70710678f, t, e;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(0.3275911f, size, 1)));
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(size * size * -1.44269504f));
-    float p = fmaf(1.061405429f, t, -1.453152027f);
-    p = fmaf(p, t, 1.421413741f);
-    p = fmaf(p, t, -0.284496736f);
-    p = fmaf(p, t, 0.254829592f);
-    float near = fmaxf(u, 0) - p * t * e * (size * 0.70710678f);
-    if (u > 16) near = u;
-    return near;
+    float size = fminf(fabsf(u), 16), t, e,
+          most; /* behind 16 the tail is nothing; infinity times nothing is NaN */
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(0.231641888f, size, 1)));
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(size * -0.72134752f * size));
+    asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(most) : "f"(u));
+    float p = fmaf(0.5307027145f, t, -0.7265760135f);
+    p = fmaf(p, t, 0.7107068705f);
+    p = fmaf(p, t, -0.142248368f);
+    p = fmaf(p, t, 0.127414796f);
+    return fmaf(-size, p * t * e, most);
 }
 
-/* Eight columns of f32 or bf16; EVEN: they are there, as vectors of 16 bytes. */
-template <bool EVEN>
-CUDA_INLINE octet load8(const void *data, tsr_dtype type, int64_t c, int64_t n)
+/* What a thread has of 32 columns of a tile: columns 8 j + 2 t and the next, of rows g and g + 8. */
+typedef float part_sums[2][4][2];
+
+/* What the columns of a tile have in common, as each warpgroup keeps it in shared memory for its end. */
+struct column_rest {
+    float w_scale[kCols], bias[kCols], gain[kCols];
+};
+
+/* By a warpgroup: what no linear changes. */
+CUDA_INLINE void clear_columns(column_rest *to)
 {
-    if (!EVEN) return cuda_load8(data, type, c, n);
-    octet o;
-    if (type == TSR_F32) {
-        const float4 *at = (const float4 *)((const float *)data + c);
-        float4 a = at[0], b = at[1];
-        o = octet{{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
-    } else {
-        cuda_widen_bf16(o.v, *(const uint4 *)((const uint16_t *)data + c));
-    }
-    return o;
+    for (int c = threadIdx.x % hopper_warpgroup; c < kCols; c += hopper_warpgroup)
+        to->w_scale[c] = 1, to->bias[c] = 0;
 }
 
-/* The same way back, in type Y; E4M3 of the values times `inverse`. */
-template <tsr_dtype Y, bool EVEN>
-CUDA_INLINE void store8(unsigned char *row, int64_t c, int64_t n, const octet &o, float inverse)
+CUDA_INLINE void copy_column(float *to, const float *from, bool there)
 {
-    if (Y != TSR_FP8 && !EVEN) {
-        cuda_store8(row, Y, c, n, o);
-    } else if (Y == TSR_F32) {
-        float4 *at = (float4 *)((float *)row + c);
-        at[0] = make_float4(o.v[0], o.v[1], o.v[2], o.v[3]);
-        at[1] = make_float4(o.v[4], o.v[5], o.v[6], o.v[7]);
-    } else if (Y == TSR_BF16) {
-        *(uint4 *)((uint16_t *)row + c) =
-            make_uint4(cuda_to_bf16x2(o.v[0], o.v[1]), cuda_to_bf16x2(o.v[2], o.v[3]),
-                       cuda_to_bf16x2(o.v[4], o.v[5]), cuda_to_bf16x2(o.v[6], o.v[7]));
-    } else {
-        uint32_t words[2] = {0, 0};
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(hopper_shared(to)), "l"(from),
+                 "r"(there ? 4 : 0)
+                 : "memory");
+}
+
+/* By a warpgroup, while the tile is multiplied; each thread waits for its own copies with arrived(). */
+CUDA_INLINE void copy_columns(column_rest *to, const linear_end &e, int col)
+{
 #pragma unroll
-        for (int i = 0; i < 8; i += 2)
-            words[i / 4] |=
-                (uint32_t)__nv_cvt_float2_to_fp8x2(make_float2(o.v[i] * inverse, o.v[i + 1] * inverse),
-                                                   __NV_SATFINITE, __NV_E4M3)
-                << 8 * (i % 4);
-        if (EVEN)
-            *(uint2 *)(row + c) = make_uint2(words[0], words[1]);
-        else
-            for (int i = 0; i < 8 && c + i < n; i++) row[c + i] = (uint8_t)(words[i / 4] >> 8 * (i % 4));
+    for (int at = threadIdx.x % hopper_warpgroup; at < kCols; at += hopper_warpgroup) {
+        bool there = col + at < e.y.cols;
+        int c = there ? col + at : 0;
+        if (e.w_scale_stride) copy_column(to->w_scale + at, e.w_scale + c, there);
+        if (e.bias) copy_column(to->bias + at, e.bias + c, there);
+        if (e.gain.rows) copy_column(to->gain + at, (const float *)e.gain.data + c, there);
     }
 }
 
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-
-/* Columns 32 PART and on of a warp's sums to its piece of shared memory. */
-template <int PART, int HALVES>
-CUDA_INLINE void lay_out(float *piece, const float (&sums)[HALVES][64])
+CUDA_INLINE void arrived()
 {
-    constexpr int each = kHalf / kPart;
-    if constexpr (PART < HALVES * each) {
-        const float *d = sums[PART / each] + PART % each * (kPart / 2);
-        float *at = piece + threadIdx.x % cuda_warp / 4 * kPitch + threadIdx.x % 4 * 2;
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/* A thread's first row of a product, its second is 8 below it; of y's rows, so many are left from there on. */
+struct end_place {
+    int row, left, col;
+
+    __device__ __forceinline__ end_place(const linear_end &e, int first_row, int first_col)
+    {
+        row = first_row + threadIdx.x % cuda_warp / 4, left = (int)e.y.rows - row, col = first_col;
+    }
+};
+
+/* What a product adds, if it comes in words: of two neighbouring threads the even one has half of eight columns, the
+ * odd one half of the next eight, so that each load fills 32 bytes of a row. They are asked for a product ahead. */
+typedef uint2 part_adds[2][2];
+
+struct end_adds {
+    const unsigned char *from;
+    int left, n; /* rows and columns */
+    part_adds words[kHalf / 32];
+
+    __device__ __forceinline__ void aim(const linear_end &e, const end_place &at)
+    {
+        int c = at.col + threadIdx.x % 4 * 2 + (threadIdx.x & 1 ? 6 : 0);
+        from = cuda_row(e.add, at.row) + 2 * c;
+        left = at.left, n = (int)e.y.cols - at.col;
+    }
+
+    template <int PART>
+    __device__ __forceinline__ void ask(const linear_end &e)
+    {
+        if (32 * PART >= n) return;
 #pragma unroll
-        for (int j = 0; j < kPart / 8; j++) {
-            *(float2 *)(at + 8 * j) = make_float2(d[4 * j], d[4 * j + 1]);
-            *(float2 *)(at + 8 * j + 8 * kPitch) = make_float2(d[4 * j + 2], d[4 * j + 3]);
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 2; j++)
+                if (8 * i < left)
+                    words[PART][i][j] = *(const uint2 *)(from + i * 16 * e.add.stride + 64 * PART + 32 * j);
+    }
+};
+
+CUDA_INLINE uint32_t to_fp8x2(const float (&v)[2], float inverse)
+{
+    return __nv_cvt_float2_to_fp8x2(make_float2(v[0] * inverse, v[1] * inverse), __NV_SATFINITE, __NV_E4M3);
+}
+
+CUDA_INLINE uint32_t to_bf16x2(const float (&v)[2])
+{
+    uint32_t word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(v[1]), "f"(v[0]));
+    return word;
+}
+
+/* One row's part to y, `c` being the first of its columns. Where they can, the four threads that have a row together
+ * trade words first, so that each store of theirs fills 32 bytes. */
+template <tsr_dtype Y, end_kind KIND>
+CUDA_INLINE void put_part(unsigned char *row, bool there, const float (&v)[4][2], int64_t c, int64_t n,
+                          float inverse)
+{
+    int t = threadIdx.x % 4;
+    bool odd = t & 1, high = t & 2;
+    if (KIND == END_ANY) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int k = 0; k < 2; k++) {
+                int64_t at = c + 8 * j + 2 * t + k;
+                if (!there || at >= n) continue;
+                if (Y == TSR_FP8)
+                    row[at] = cuda_to_fp8(v[j][k] * inverse);
+                else
+                    cuda_store(row, Y, at, v[j][k]);
+            }
+    } else if (Y == TSR_BF16) { /* as in end_adds */
+        uint16_t *to = (uint16_t *)row + c + 2 * t + (odd ? 6 : 0);
+#pragma unroll
+        for (int j = 0; j < 4; j += 2) {
+            uint32_t first = to_bf16x2(v[j]), second = to_bf16x2(v[j + 1]);
+            uint32_t got = __shfl_xor_sync(cuda_all_lanes, odd ? first : second, 1);
+            if (there) *(uint2 *)(to + 8 * j) = odd ? make_uint2(got, second) : make_uint2(first, got);
+        }
+    } else { /* of four eights, thread t gets the t-th */
+        uint32_t order = odd ? 0x7632 : 0x5410, rest = odd ? 0x5410 : 0x7632;
+        uint32_t front = odd ? 0x1054 : 0x5410, back = odd ? 0x3276 : 0x7632;
+        uint32_t a = to_fp8x2(v[0], inverse) | to_fp8x2(v[1], inverse) << 16;
+        uint32_t b = to_fp8x2(v[2], inverse) | to_fp8x2(v[3], inverse) << 16;
+        uint32_t got = __shfl_xor_sync(cuda_all_lanes, high ? a : b, 2), own = high ? b : a;
+        uint32_t mine = __byte_perm(own, got, order);                          /* of threads t and t ^ 2 */
+        got = __shfl_xor_sync(cuda_all_lanes, __byte_perm(own, got, rest), 1); /* of t ^ 1 and t ^ 3 */
+        uint32_t near = __byte_perm(mine, got, front), far = __byte_perm(mine, got, back);
+        if (there) *(uint2 *)(row + c + 8 * t) = high ? make_uint2(far, near) : make_uint2(near, far);
+    }
+}
+
+/* What follows that, but for `add`. `at`: this thread's first column within the tile. */
+template <end_kind KIND>
+CUDA_INLINE void finish_part(const linear_end &e, part_sums &v, const column_rest *rest, int at)
+{
+    if (KIND != END_ADDS && e.act == TSR_GELU) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int i = 0; i < 2; i++) v[i][j][0] = gelu(v[i][j][0]), v[i][j][1] = gelu(v[i][j][1]);
+    } else if (KIND != END_ADDS && e.act == TSR_RELU2) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+                v[i][j][0] = linear_act(TSR_RELU2, v[i][j][0]),
+                v[i][j][1] = linear_act(TSR_RELU2, v[i][j][1]);
+    }
+    if (e.gain.rows) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float2 s = *(const float2 *)(rest->gain + at + 8 * j);
+#pragma unroll
+            for (int i = 0; i < 2; i++) v[i][j][0] *= s.x, v[i][j][1] *= s.y;
         }
     }
 }
 
-/* A warp's 16 rows of a tile (SOLO: twice): through its own piece of shared memory, where threads trade columns 2 t,
- * 2 t + 1 of every eight for eight in a row. */
-template <class P, tsr_dtype Y, bool EVEN>
-CUDA_INLINE void end_rows(const linear_end &e, const float (&sums)[P::halves][64], float *piece, int64_t row,
-                          int64_t col)
+CUDA_INLINE void add_part(part_sums &v, const part_adds &adds)
 {
-    constexpr int each = kHalf / kPart;
-    int lane = threadIdx.x % cuda_warp, g = lane / 4, t = lane % 4;
-    int64_t n = e.y.cols;
-    float inverse = Y == TSR_FP8 ? 1 / *e.y.scale : 1;
-    float scale_of_all = e.w_scale && !e.w_scale_stride ? *e.w_scale : 1;
-    unsigned char *to[2];
-    const unsigned char *add[2];
-    float scale[2];
-    bool there[2];
-#pragma unroll 1 /* one copy of what follows: unrolled, instructions would come from far away */
-    for (int part = 0; part < P::halves * each; part++) {
-        if (part % each == 0 && (part == 0 || P::solo)) {
+    bool odd = threadIdx.x & 1;
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                int64_t r = row + g + 8 * i + part / each * 64;
-                there[i] = r < e.y.rows;
-                if (!there[i]) r = 0; /* something to point at */
-                to[i] = cuda_row(e.y, r);
-                add[i] = cuda_row(e.add, r);
-                scale[i] = e.x_scale ? scale_of_all * e.x_scale[r * e.x_scale_stride] : scale_of_all;
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            uint2 w = adds[i][j];
+            uint32_t got = __shfl_xor_sync(cuda_all_lanes, odd ? w.x : w.y, 1);
+            uint32_t words[2] = {odd ? got : w.x, odd ? w.y : got};
+#pragma unroll
+            for (int k = 0; k < 2; k++) {
+                v[i][2 * j + k][0] += __uint_as_float(words[k] << 16);
+                v[i][2 * j + k][1] += __uint_as_float(words[k] & 0xffff0000u);
             }
         }
-        int64_t c = col + (P::solo ? part % each : part) * kPart + 8 * t;
-        bool inside = c < n;
-        octet adds[2];
-        if (e.add.rows && inside) {
+}
+
+/* By a warpgroup: what a tile adds comes from memory to the second-level cache while it is multiplied. */
+CUDA_INLINE void call_adds(const linear_end &e, int row, int col)
+{
+    static_assert(kRows == hopper_warpgroup, "a row by each thread");
+    int r = row + (int)threadIdx.x % kRows, left = (int)e.add.cols - col;
+    if (r >= e.add.rows || left <= 0) return;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(cuda_row(e.add, r) + 2 * col),
+                 "r"(2 * (left < kCols ? left : kCols))
+                 : "memory");
+}
+
+/* What becomes of each sum first: times its row's scale, and its column's where SCALED, plus the column's bias. */
+struct part_line {
+    float row[2];
+    float2 column[4], bias[4];
+};
+
+/* Sums and addends of a part; the addends of the same part of the next product are asked for in their place. */
+template <int PART, bool SCALED, end_kind KIND>
+CUDA_INLINE void take_part(part_sums &v, part_adds &add, const linear_end &e, const part_line &l,
+                           const float (&sums)[64], end_adds &adds)
+{
 #pragma unroll
-            for (int i = 0; i < 2; i++) adds[i] = load8<EVEN>(add[i], e.add.type, c, n);
-        }
-        __syncwarp();
-        switch (part) { /* registers have no index */
-        case 0: lay_out<0>(piece, sums); break;
-        case 1: lay_out<1>(piece, sums); break;
-        case 2: lay_out<2>(piece, sums); break;
-        case 3: lay_out<3>(piece, sums); break;
-        case 4: lay_out<4>(piece, sums); break;
-        case 5: lay_out<5>(piece, sums); break;
-        case 6: lay_out<6>(piece, sums); break;
-        case 7: lay_out<7>(piece, sums); break;
-        }
-        __syncwarp();
-        if (!inside) continue;
-        octet o[2];
+    for (int j = 0; j < 4; j++)
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const float4 *at = (const float4 *)(piece + (g + 8 * i) * kPitch + 8 * t);
-            float4 low = at[0], high = at[1];
-            o[i] = octet{{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
-#pragma unroll
-            for (int k = 0; k < 8; k++) o[i].v[k] *= scale[i];
+            const float *sum = sums + PART * 16 + 4 * j + 2 * i;
+            v[i][j][0] = fmaf(sum[0], SCALED ? l.row[i] * l.column[j].x : l.row[i], l.bias[j].x);
+            v[i][j][1] = fmaf(sum[1], SCALED ? l.row[i] * l.column[j].y : l.row[i], l.bias[j].y);
         }
-        if (e.w_scale_stride) {
-            octet s = load8<EVEN>(e.w_scale, TSR_F32, c, n);
+    if constexpr (KIND == END_ADDS) {
 #pragma unroll
-            for (int k = 0; k < 8; k++) o[0].v[k] *= s.v[k], o[1].v[k] *= s.v[k];
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 2; j++) add[i][j] = adds.words[PART][i][j];
+        adds.ask<PART>(e);
+    }
+}
+
+/* A warp's 16 rows of one product's 128 columns, 32 at a time; the product begins at column `from` of the tile.
+ * `adds` holds its addends, and points at those of the next product. */
+template <bool SCALED, tsr_dtype Y, end_kind KIND>
+CUDA_INLINE void end_rows(const linear_end &e, const float (&sums)[64], const column_rest *rest,
+                          end_adds &adds, const end_place &at, int from)
+{
+    int t = threadIdx.x % 4, n = (int)e.y.cols - at.col;
+    float inverse = Y == TSR_FP8 ? 1 / *e.y.scale : 1;
+    part_line line;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        line.row[i] = e.w_scale && !e.w_scale_stride ? *e.w_scale : 1;
+        if (e.x_scale && 8 * i < at.left) line.row[i] *= e.x_scale[(at.row + 8 * i) * e.x_scale_stride];
+    }
+    constexpr int copies = KIND == END_ADDS ? kHalf / 32 : 1; /* many instructions would come from far away */
+#pragma unroll copies
+    for (int part = 0; part < kHalf / 32; part++) {
+        part_sums v;
+        part_adds add;
+        int c = from + part * 32 + 2 * t;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            line.bias[j] = *(const float2 *)(rest->bias + c + 8 * j);
+            if (SCALED) line.column[j] = *(const float2 *)(rest->w_scale + c + 8 * j);
         }
-        if (e.bias) {
-            octet b = load8<EVEN>(e.bias, TSR_F32, c, n);
-#pragma unroll
-            for (int k = 0; k < 8; k++) o[0].v[k] += b.v[k], o[1].v[k] += b.v[k];
+        switch (part) { /* registers have no index */
+        case 0: take_part<0, SCALED, KIND>(v, add, e, line, sums, adds); break;
+        case 1: take_part<1, SCALED, KIND>(v, add, e, line, sums, adds); break;
+        case 2: take_part<2, SCALED, KIND>(v, add, e, line, sums, adds); break;
+        default: take_part<3, SCALED, KIND>(v, add, e, line, sums, adds); break;
         }
-        if (e.act == TSR_GELU) {
+        if (part * 32 >= n) continue;
+        finish_part<KIND>(e, v, rest, c);
+        int first = at.col + part * 32;
+        if (KIND == END_ADDS) {
+            add_part(v, add);
+        } else if (KIND == END_ANY && e.add.rows) {
 #pragma unroll
-            for (int k = 0; k < 8; k++) o[0].v[k] = gelu(o[0].v[k]), o[1].v[k] = gelu(o[1].v[k]);
-        } else if (e.act == TSR_RELU2) {
+            for (int i = 0; i < 2; i++)
 #pragma unroll
-            for (int k = 0; k < 8; k++)
-                o[0].v[k] = linear_act(TSR_RELU2, o[0].v[k]), o[1].v[k] = linear_act(TSR_RELU2, o[1].v[k]);
-        }
-        if (e.gain.rows) {
-            octet s = load8<EVEN>(e.gain.data, TSR_F32, c, n);
+                for (int j = 0; j < 4; j++)
 #pragma unroll
-            for (int k = 0; k < 8; k++) o[0].v[k] *= s.v[k], o[1].v[k] *= s.v[k];
-        }
-        if (e.add.rows) {
-#pragma unroll
-            for (int k = 0; k < 8; k++) o[0].v[k] += adds[0].v[k], o[1].v[k] += adds[1].v[k];
+                    for (int k = 0; k < 2; k++) {
+                        int to = first + 8 * j + 2 * t + k;
+                        if (8 * i < at.left && to < e.y.cols)
+                            v[i][j][k] += cuda_load(cuda_row(e.add, at.row + 8 * i), e.add.type, to);
+                    }
         }
 #pragma unroll
         for (int i = 0; i < 2; i++)
-            if (there[i]) store8<Y, EVEN>(to[i], c, n, o[i], inverse);
+            put_part<Y, KIND>(cuda_row(e.y, at.row + 8 * i), 8 * i < at.left, v[i], first, e.y.cols, inverse);
     }
 }
 
-template <class P>
-CUDA_INLINE void end_tile(const linear_end &e, bool even, const float (&sums)[P::halves][64], float *piece,
-                          int64_t row, int64_t col)
+/* The same of both halves of a tile. */
+template <class P, tsr_dtype Y, end_kind KIND>
+CUDA_INLINE void end_halves(const linear_end &e, const float (&sums)[2][64], const column_rest *rest,
+                            end_adds &adds, int row, int col)
 {
-    if (e.y.type == TSR_BF16 && even)
-        end_rows<P, TSR_BF16, true>(e, sums, piece, row, col);
+    end_place first(e, row, col), second(e, row, col + kHalf);
+    if (KIND == END_ADDS) adds.aim(e, second);
+    end_rows<P::fp8, Y, KIND>(e, sums[0], rest, adds, first, 0);
+    adds.n = 0;
+    end_rows<P::fp8, Y, KIND>(e, sums[1], rest, adds, second, kHalf);
+}
+
+template <class P>
+CUDA_INLINE void end_tile(const linear_end &e, end_kind kind, const float (&sums)[2][64],
+                          const column_rest *rest, end_adds &adds, int row, int col)
+{
+    if (kind == END_ADDS)
+        end_halves<P, TSR_BF16, END_ADDS>(e, sums, rest, adds, row, col);
+    else if (kind == END_ACTS && e.y.type == TSR_BF16)
+        end_halves<P, TSR_BF16, END_ACTS>(e, sums, rest, adds, row, col);
+    else if (kind == END_ACTS)
+        end_halves<P, TSR_FP8, END_ACTS>(e, sums, rest, adds, row, col);
     else if (e.y.type == TSR_BF16)
-        end_rows<P, TSR_BF16, false>(e, sums, piece, row, col);
-    else if (e.y.type == TSR_F32 && even)
-        end_rows<P, TSR_F32, true>(e, sums, piece, row, col);
+        end_halves<P, TSR_BF16, END_ANY>(e, sums, rest, adds, row, col);
     else if (e.y.type == TSR_F32)
-        end_rows<P, TSR_F32, false>(e, sums, piece, row, col);
-    else if (even)
-        end_rows<P, TSR_FP8, true>(e, sums, piece, row, col);
+        end_halves<P, TSR_F32, END_ANY>(e, sums, rest, adds, row, col);
     else
-        end_rows<P, TSR_FP8, false>(e, sums, piece, row, col);
+        end_halves<P, TSR_FP8, END_ANY>(e, sums, rest, adds, row, col);
 }
 
 /* Where the ring stands. */
@@ -241,16 +372,9 @@ struct ring {
     int stage = 0;
     unsigned parity = 0;
 
-    __device__ __forceinline__ void next(int stages)
+    __device__ __forceinline__ void next()
     {
-        if (++stage == stages) stage = 0, parity ^= 1;
-    }
-
-    __device__ __forceinline__ void skip(int steps, int stages)
-    {
-        stage += steps;
-        parity ^= stage / stages & 1;
-        stage %= stages;
+        if (++stage == kStages) stage = 0, parity ^= 1;
     }
 };
 
@@ -259,22 +383,22 @@ struct ring {
 template <class P>
 __global__ void __launch_bounds__(kThreads, 1)
     linear_wide_kernel(const __grid_constant__ CUtensorMap x, const __grid_constant__ CUtensorMap w,
-                       const __grid_constant__ linear_end e, int steps, int tiles_m, int tiles_n, bool even)
+                       const __grid_constant__ linear_end e, int steps, int tiles_m, int tiles_n,
+                       end_kind kind)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     CUDA_DYNAMIC_SHARED(raw);
     unsigned char *memory = raw + (-hopper_shared(raw) & 1023);
-    float *pieces = (float *)(memory + P::stages * P::stage_bytes);
-    uint64_t *full = (uint64_t *)(memory + P::stages * P::stage_bytes + P::end_bytes),
-             *empty = full + P::stages;
+    column_rest *rests = (column_rest *)(memory + kStages * P::stage_bytes);
+    uint64_t *full = (uint64_t *)(rests + kConsumers), *empty = full + kStages;
     int warp = threadIdx.x / cuda_warp, lane = threadIdx.x % cuda_warp;
-    int rank = P::blocks > 1 ? (int)cuda_cluster_rank() : 0, rank_m = rank % P::bm, rank_n = rank / P::bm;
+    int rank = P::blocks > 1 ? (int)cuda_cluster_rank() : 0;
     int first = blockIdx.x / P::blocks, apart = gridDim.x / P::blocks, tiles = tiles_m * tiles_n;
 
     if (threadIdx.x == 0) {
-        for (int i = 0; i < P::stages; i++) {
+        for (int i = 0; i < kStages; i++) {
             hopper_barrier_open(full + i, 1);
-            hopper_barrier_open(empty + i, (P::bm + P::bn - 1) * (P::solo ? 1 : kConsumers) * 4);
+            hopper_barrier_open(empty + i, P::blocks * kConsumers * 4);
         }
         hopper_barriers_opened();
     }
@@ -286,30 +410,19 @@ __global__ void __launch_bounds__(kThreads, 1)
         hopper_give_registers<40>();
         if (warp == 4 * kConsumers && lane == 0) {
             cuda_wait_before();
-            constexpr int x_rows = kRows / P::bn,
-                          w_rows = P::cols / P::bm; /* this block's part of either tile */
-            constexpr unsigned column =
-                (1u << P::bm) - 1; /* blocks of the same columns: they share weights */
-            unsigned row_mates = 0;
-            for (int k = 0; k < P::bn; k++) row_mates |= 1u << (rank_m + k * P::bm);
+            constexpr int w_rows = kCols / P::blocks; /* this block's part of the weights' tile */
             for (int i = first; i < tiles; i += apart) {
                 place p = place_of(i, tiles_m, tiles_n);
-                int row = (p.m * P::bm + rank_m) * kRows + rank_n * x_rows;
-                int col = (p.n * P::bn + rank_n) * P::cols + rank_m * w_rows;
-                for (int s = 0; s < steps; s++, at.next(P::stages)) {
+                int row = (p.m * P::blocks + rank) * kRows, col = p.n * kCols + rank * w_rows;
+                for (int s = 0; s < steps; s++, at.next()) {
                     uint64_t *there = full + at.stage;
-                    unsigned char *to_x = memory + at.stage * P::stage_bytes, *to_w = to_x + P::x_bytes;
-                    to_x += rank_n * x_rows * hopper_span;
-                    to_w += rank_m * w_rows * hopper_span;
+                    unsigned char *to_x = memory + at.stage * P::stage_bytes,
+                                  *to_w = to_x + P::x_bytes + rank * w_rows * hopper_span;
                     hopper_wait(empty + at.stage, at.parity ^ 1);
                     hopper_expect(there, P::stage_bytes);
-                    if constexpr (P::bn > 1)
-                        hopper_fetch_shared(to_x, &x, s * P::depth, row, there, (uint16_t)row_mates);
-                    else
-                        hopper_fetch(to_x, &x, s * P::depth, row, there);
-                    if constexpr (P::bm > 1)
-                        hopper_fetch_shared(to_w, &w, s * P::depth, col, there,
-                                            (uint16_t)(column << (rank_n * P::bm)));
+                    hopper_fetch(to_x, &x, s * P::depth, row, there);
+                    if constexpr (P::blocks > 1)
+                        hopper_fetch_shared(to_w, &w, s * P::depth, col, there, (1 << P::blocks) - 1);
                     else
                         hopper_fetch(to_w, &w, s * P::depth, col, there);
                 }
@@ -317,46 +430,38 @@ __global__ void __launch_bounds__(kThreads, 1)
         }
     } else {
         hopper_take_registers<232>();
-        cuda_wait_before();
         int group = warp / 4;
+        clear_columns(rests + group);
+        hopper_meet(1 + group, hopper_warpgroup);
+        cuda_wait_before();
         auto release = [&](int stage) {
-            if (lane < P::bm)
-                hopper_arrive(empty + stage, rank_n * P::bm + lane);
-            else if (lane < P::bm + P::bn && lane - P::bm != rank_n)
-                hopper_arrive(empty + stage, (lane - P::bm) * P::bm + rank_m);
+            if (lane < P::blocks) hopper_arrive(empty + stage, lane);
         };
-        float sums[P::halves][64], partial[P::promoted ? 64 : 1];
-        if (P::promoted) {
-#pragma unroll
-            for (int i = 0; i < (P::promoted ? 64 : 1); i++) partial[i] = 0;
-        }
-        if (P::solo && group == 1) at.skip(steps, P::stages);
-        for (int i = first + (P::solo ? group * apart : 0); i < tiles; i += (P::solo ? 2 : 1) * apart) {
+        float sums[2][64];
+        for (int i = first; i < tiles; i += apart) {
             place p = place_of(i, tiles_m, tiles_n);
-            int before = 0;
-            if (P::solo && i > first) hopper_meet(1 + group, 2 * hopper_warpgroup);
-            if (P::promoted) {
+            int before = 0, row = (p.m * P::blocks + rank) * kRows, col = p.n * kCols;
+            copy_columns(rests + group, e, col);
+            if (kind == END_ADDS && group == 0) call_adds(e, row, col);
+            float partial[P::fp8 ? 64 : 1] = {};
+            if (P::fp8) {
 #pragma unroll
-                for (int h = 0; h < P::halves; h++)
-#pragma unroll
-                    for (int k = 0; k < 64; k++) sums[h][k] = 0;
+                for (int k = 0; k < 128; k++) sums[k / 64][k % 64] = 0;
             }
             for (int s = 0; s < steps; s++) {
                 unsigned char *stage = memory + at.stage * P::stage_bytes;
-                uint64_t a = hopper_tile(stage + (P::solo ? 0 : group * 64 * hopper_span));
+                uint64_t a = hopper_tile(stage + group * 64 * hopper_span);
                 uint64_t b = hopper_tile(stage + P::x_bytes);
-                constexpr int a_half = P::solo ? 64 * hopper_span / 16 : 0,
-                              b_half = P::solo ? 0 : kHalf * hopper_span / 16;
                 hopper_wait(full + at.stage, at.parity);
-                if constexpr (P::promoted) {
+                if constexpr (P::fp8) {
 #pragma unroll
-                    for (int h = 0; h < P::halves; h++) {
+                    for (int h = 0; h < 2; h++) {
                         hopper_settle(partial);
                         hopper_begin();
 #pragma unroll
                         for (int k = 0; k < 4; k++)
-                            hopper_product<P::fp8>(partial, a + h * a_half + 2 * k, b + h * b_half + 2 * k,
-                                                   k > 0);
+                            hopper_product<true>(partial, a + 2 * k,
+                                                 b + h * (kHalf * hopper_span / 16) + 2 * k, k > 0);
                         hopper_commit();
                         hopper_finish<0>();
                         hopper_settle(partial);
@@ -365,15 +470,12 @@ __global__ void __launch_bounds__(kThreads, 1)
                     }
                     release(at.stage);
                 } else {
-#pragma unroll
-                    for (int h = 0; h < P::halves; h++) hopper_settle(sums[h]);
+                    hopper_settle(sums[0]);
+                    hopper_settle(sums[1]);
                     hopper_begin();
 #pragma unroll
-                    for (int h = 0; h < P::halves; h++)
-#pragma unroll
-                        for (int k = 0; k < 4; k++)
-                            hopper_product<P::fp8>(sums[h], a + h * a_half + 2 * k, b + h * b_half + 2 * k,
-                                                   s > 0 || k > 0);
+                    for (int k = 0; k < 4; k++)
+                        hopper_product_wide(sums[0], sums[1], a + 2 * k, b + 2 * k, s > 0 || k > 0);
                     hopper_commit();
                     if (s > 0) { /* the products of the stage before are done */
                         hopper_finish<1>();
@@ -381,19 +483,23 @@ __global__ void __launch_bounds__(kThreads, 1)
                     }
                     before = at.stage;
                 }
-                at.next(P::stages);
+                at.next();
             }
-            if (P::solo && i + apart < tiles) hopper_let(2 - group, 2 * hopper_warpgroup);
-            if constexpr (!P::promoted) {
+            if constexpr (!P::fp8) {
                 hopper_finish<0>();
-#pragma unroll
-                for (int h = 0; h < P::halves; h++) hopper_settle(sums[h]);
+                hopper_settle(sums[0]);
+                hopper_settle(sums[1]);
                 release(before);
             }
-            end_tile<P>(e, even, sums, pieces + warp * 16 * kPitch,
-                        (int64_t)(p.m * P::bm + rank_m) * kRows + (P::solo ? warp % 4 : warp) * 16,
-                        (int64_t)(p.n * P::bn + rank_n) * P::cols);
-            if (P::solo) at.skip(steps, P::stages);
+            end_adds adds;
+            if (kind == END_ADDS) {
+                adds.aim(e, end_place(e, row + warp * 16, col));
+                adds.ask<0>(e), adds.ask<1>(e), adds.ask<2>(e), adds.ask<3>(e);
+            }
+            arrived();
+            hopper_meet(1 + group, hopper_warpgroup);
+            end_tile<P>(e, kind, sums, rests + group, adds, row + warp * 16, col);
+            hopper_meet(1 + group, hopper_warpgroup); /* before new columns come */
         }
     }
     __syncwarp();
@@ -409,55 +515,30 @@ bool aligned(const tsr_view &x)
     return (uintptr_t)x.data % 16 == 0 && x.stride * (int64_t)tsr_dtype_bytes(x.type) % 16 == 0;
 }
 
-/* Eight columns of everything that follows a sum lie in 16-byte vectors. */
-bool is_even(const linear_end &e)
+end_kind kind_of(const linear_end &e)
 {
-    bool vectors = (uintptr_t)e.bias % 16 == 0 && (!e.gain.rows || aligned(e.gain)) &&
-                   (!e.w_scale_stride || (uintptr_t)e.w_scale % 16 == 0);
-    return e.y.cols % 8 == 0 && aligned(e.y) && (!e.add.rows || aligned(e.add)) && vectors;
-}
-
-/* Clusters that run at the same time. */
-template <class P>
-int64_t clusters_at_once(tsr_queue *q)
-{
-    static std::atomic<int> kept;
-    int n = kept.load(std::memory_order_relaxed);
-    if (n) return n;
-    n = cuda_processors(q) / P::blocks;
-    if (P::blocks > 2) { /* pairs fit everywhere */
-        cudaLaunchAttribute a = {};
-        a.id = cudaLaunchAttributeClusterDimension;
-        a.val.clusterDim.x = P::blocks, a.val.clusterDim.y = a.val.clusterDim.z = 1;
-        cudaLaunchConfig_t config = {};
-        config.gridDim = cuda_grid(P::blocks * n), config.blockDim = cuda_grid(kThreads);
-        config.dynamicSmemBytes = P::shared_bytes;
-        config.attrs = &a, config.numAttrs = 1;
-        cudaFuncSetAttribute((const void *)linear_wide_kernel<P>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             P::shared_bytes);
-        if (cudaOccupancyMaxActiveClusters(&n, linear_wide_kernel<P>, &config) || n < 1) n = 1;
-    }
-    kept.store(n, std::memory_order_relaxed);
-    return n;
+    bool vectors = e.y.cols % 32 == 0 && aligned(e.y) && e.y.type != TSR_F32;
+    if (vectors && !e.add.rows) return END_ACTS;
+    bool words = e.add.type == TSR_BF16 && aligned(e.add) && e.y.type == TSR_BF16 && e.act == TSR_LINEAR;
+    return vectors && words ? END_ADDS : END_ANY;
 }
 
 template <class P>
 void launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weight *w)
 {
     CUtensorMap of_x, of_w;
-    if (!hopper_map(&of_x, x.data, x.type, x.rows, x.cols, x.stride, kRows / P::bn) ||
+    if (!hopper_map(&of_x, x.data, x.type, x.rows, x.cols, x.stride, kRows) ||
         !hopper_map(&of_w, w->data, w->type, w->rows, w->cols, cuda_weight_stride(w->cols),
-                    P::cols / P::bm)) {
+                    kCols / P::blocks)) {
         tsr_queue_fail(q, TSR_E_DEVICE, "linear %s: the driver does not map x %s", w->name, TSR_SHAPE(x));
         return;
     }
-    int tiles_m = (int)cuda_blocks(x.rows, kRows * P::bm),
-        tiles_n = (int)cuda_blocks(w->rows, P::cols * P::bn);
-    int64_t at_once = clusters_at_once<P>(q), tiles = (int64_t)tiles_m * tiles_n;
-    int steps = (int)cuda_blocks(x.cols, P::depth);
+    int tiles_m = (int)cuda_blocks(x.rows, kRows * P::blocks), tiles_n = (int)cuda_blocks(w->rows, kCols);
+    int64_t at_once = cuda_processors(q) / P::blocks, tiles = (int64_t)tiles_m * tiles_n;
     cuda_launch_as(q, "linear", {P::blocks, true}, linear_wide_kernel<P>,
                    cuda_grid(P::blocks * (tiles < at_once ? tiles : at_once)), cuda_grid(kThreads),
-                   (size_t)P::shared_bytes, of_x, of_w, e, steps, tiles_m, tiles_n, is_even(e));
+                   (size_t)P::shared_bytes, of_x, of_w, e, (int)cuda_blocks(x.cols, P::depth), tiles_m,
+                   tiles_n, kind_of(e));
 }
 } // namespace
 
@@ -480,11 +561,9 @@ bool linear_wide(tsr_queue *q, const linear_end &e, tsr_view x, const tsr_weight
     if (x.type == TSR_FP8) {
         end.x_scale = x.scale;
         end.x_scale_stride = x.scale_stride;
-        launch<plan<true, 2, 1, 1, true, false>>(q, end, x, w);
-    } else if (w->rows <= kNarrow) {
-        launch<plan<false, 2, 2, 1, false, true>>(q, end, x, w);
+        launch<plan<true, 1>>(q, end, x, w);
     } else {
-        launch<plan<false, 2, 2, 1, false, false>>(q, end, x, w);
+        launch<plan<false, 2>>(q, end, x, w);
     }
     return true;
 }
