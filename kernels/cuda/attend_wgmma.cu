@@ -18,6 +18,7 @@ namespace
 {
 constexpr int kGroup = 128; /* threads of a warpgroup */
 constexpr int kStages = 2;  /* tiles of keys, and of values, in shared memory */
+constexpr int kFew = 16;    /* keys of a last tile that are not worth a whole one */
 
 /* What the copy engine knows of queries, keys and values. */
 struct tile_maps {
@@ -31,6 +32,7 @@ struct shape {
     enum { dim = DIM, keys = KEYS, groups = GROUPS, rows = 64 * GROUPS, turns = TURNS, codes = CODES };
     enum { q_half = rows * 128, half = KEYS * 128 }; /* bytes of 64 columns of a tile */
     enum { q_bytes = rows * DIM * 2, tile_bytes = KEYS * DIM * 2 };
+    enum { few = DIM == 64 };                      /* wider heads have no registers for it */
     enum { staging = CODES ? 2 * KEYS * DIM : 0 }; /* codes of two tiles on their way */
     static constexpr size_t shared = 1024 + q_bytes + 2 * kStages * tile_bytes + staging;
 };
@@ -224,11 +226,14 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     int row = tile + 64 * wg + threadIdx.x % kGroup / cuda_warp * 16 + lane / 4, sees[2];
     for (int k = 0; k < 2; k++) sees[k] = row + 8 * k < rows ? source.sees(i, (row + 8 * k) / group) : 1;
     int least = source.sees(i, (tile + 64 * wg) / group), n_tiles = (n + KEYS - 1) / KEYS;
+    /* As of 1,025 tokens the last one. */
+    bool few = at::few && n_tiles > 1 && n - (n_tiles - 1) * KEYS <= kFew;
+    if (few) n_tiles--;
     const float scale = h.scale * source.k_scale() * 1.44269504f; /* weights are powers of 2 */
     float s[KEYS / 2], out[DIM / 2], most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, factor[2];
     uint32_t weights[KEYS / 4];
 
-    auto start_scores = [&](int j) {
+    auto start_scores = [&](auto &s, int j) {
         uint64_t q_tile = hopper_tile(queries + wg * 64 * 128),
                  k_tile = hopper_tile(tiles + j % kStages * at::tile_bytes);
         hopper_open();
@@ -251,19 +256,29 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
         __syncwarp();
         if (lane == 0) hopper_barrier_arrive(empty);
     };
-    /* Scores of tile j become weights; `factor` is what earlier sums shrink by. */
-    auto soften = [&](int j) {
-        if ((j + 1) * KEYS > least) {
+    /* Values that no row sees may be anything: they are not to be multiplied, not even by 0. */
+    auto clear_values = [&](int j, int keys) {
+        int there = n - j * KEYS;
+        for (int c = threadIdx.x % kGroup; c < (keys - there) * 8; c += kGroup)
+            for (int half = 0; half < DIM / 64; half++)
+                *(uint4 *)(values_of(j) + half * at::half + there * 128 + c * 16) = make_uint4(0, 0, 0, 0);
+        hopper_publish();
+        hopper_sync(1 + GROUPS + wg, kGroup);
+    };
+    /* Scores of keys `first` and on become weights; `factor` is what earlier sums shrink by. */
+    auto soften = [&](auto &s, int first) {
+        constexpr int n_scores = sizeof s / sizeof *s;
+        if (first + 2 * n_scores > least) {
 #pragma unroll
-            for (int e = 0; e < KEYS / 2; e++)
-                if (j * KEYS + e / 4 * 8 + 2 * t + e % 2 >= sees[e / 2 % 2]) s[e] = -INFINITY;
+            for (int e = 0; e < n_scores; e++)
+                if (first + e / 4 * 8 + 2 * t + e % 2 >= sees[e / 2 % 2]) s[e] = -INFINITY;
         }
         float base[2];
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             float max = most[k];
 #pragma unroll
-            for (int e = 0; e < KEYS / 4; e++) max = fmaxf(max, s[e / 2 * 4 + 2 * k + e % 2]);
+            for (int e = 0; e < n_scores / 2; e++) max = fmaxf(max, s[e / 2 * 4 + 2 * k + e % 2]);
             max = fmaxf(max, __shfl_xor_sync(cuda_all_lanes, max, 1));
             max = fmaxf(max, __shfl_xor_sync(cuda_all_lanes, max, 2));
             factor[k] = exp2_fast((most[k] - max) * scale);
@@ -272,14 +287,19 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
             total[k] *= factor[k];
         }
 #pragma unroll
-        for (int e = 0; e < KEYS / 2; e++) {
+        for (int e = 0; e < n_scores; e++) {
             s[e] = exp2_fast(fmaf(s[e], scale, -base[e / 2 % 2]));
             total[e / 2 % 2] += s[e];
         }
     };
-    auto round_weights = [&] {
+    auto shrink_sums = [&] {
 #pragma unroll
-        for (int e = 0; e < KEYS / 4; e++) weights[e] = cuda_to_bf16x2(s[2 * e], s[2 * e + 1]);
+        for (int e = 0; e < DIM / 2; e++) out[e] *= factor[e / 2 % 2];
+    };
+    auto round_weights = [&](const auto &s) {
+#pragma unroll
+        for (int e = 0; e < (int)(sizeof s / sizeof *s) / 2; e++)
+            weights[e] = cuda_to_bf16x2(s[2 * e], s[2 * e + 1]);
     };
 
     hopper_barrier_wait(&b.q, 0);
@@ -287,42 +307,58 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     bool turns = at::turns && active == GROUPS;
     if (turns && wg == GROUPS - 1) hopper_arrive(1, 2 * kGroup); /* warpgroup 0 begins */
     if (turns) hopper_sync(1 + wg, 2 * kGroup);
-    start_scores(0);
+    start_scores(s, 0);
     hopper_wait<0>();
     hopper_pin(s);
     if (turns) hopper_arrive(1 + (wg + 1) % GROUPS, 2 * kGroup);
     release(&b.k_empty[0]);
-    soften(0);
-    round_weights();
+    soften(s, 0);
+    round_weights(s);
     for (int j = 1; j < n_tiles; j++) {
         hopper_barrier_wait(&b.k_full[j % kStages], j / kStages & 1);
         if (turns) hopper_sync(1 + wg, 2 * kGroup);
-        start_scores(j);
+        start_scores(s, j);
         hopper_barrier_wait(&b.v_full[(j - 1) % kStages], (j - 1) / kStages & 1);
         start_sums(j - 1);
         if (turns) hopper_arrive(1 + (wg + 1) % GROUPS, 2 * kGroup);
         hopper_wait<1>();
         hopper_pin(s);
         release(&b.k_empty[j % kStages]);
-        soften(j);
+        soften(s, j * KEYS);
         hopper_wait<0>();
         hopper_pin(out);
         release(&b.v_empty[(j - 1) % kStages]);
-#pragma unroll
-        for (int e = 0; e < DIM / 2; e++) out[e] *= factor[e / 2 % 2];
-        round_weights();
+        shrink_sums();
+        round_weights(s);
     }
-    int j = n_tiles - 1, there = n - j * KEYS;
-    hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
-    /* Values that no row sees may be anything: they are not to be multiplied, not even by 0. */
-    for (int c = threadIdx.x % kGroup; c < (KEYS - there) * 8; c += kGroup)
-        for (int half = 0; half < DIM / 64; half++)
-            *(uint4 *)(values_of(j) + half * at::half + there * 128 + c * 16) = make_uint4(0, 0, 0, 0);
-    hopper_publish();
-    hopper_sync(1 + GROUPS + wg, kGroup);
-    start_sums(j);
-    hopper_wait<0>();
-    hopper_pin(out);
+    int j = n_tiles - 1;
+    if (few) { /* behind the last whole tile */
+        float rest[kFew / 2];
+        hopper_barrier_wait(&b.k_full[n_tiles % kStages], n_tiles / kStages & 1);
+        start_scores(rest, n_tiles);
+        hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
+        start_sums(j);
+        hopper_wait<1>();
+        hopper_pin(rest);
+        soften(rest, n_tiles * KEYS);
+        hopper_wait<0>();
+        hopper_pin(out);
+        shrink_sums();
+        round_weights(rest);
+        hopper_barrier_wait(&b.v_full[n_tiles % kStages], n_tiles / kStages & 1);
+        clear_values(n_tiles, kFew);
+        hopper_open();
+        hopper_sums(out, weights, hopper_tile(values_of(n_tiles), at::half), true);
+        hopper_close();
+        hopper_wait<0>();
+        hopper_pin(out);
+    } else {
+        hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
+        clear_values(j, KEYS);
+        start_sums(j);
+        hopper_wait<0>();
+        hopper_pin(out);
+    }
 
 #pragma unroll
     for (int k = 0; k < 2; k++) {
