@@ -244,8 +244,9 @@ CUDA_INLINE void cuda_quantise8(uint8_t *data, int64_t c, int64_t n, const octet
     }
 #pragma unroll
     for (int i = 0; i < 8; i += 2)
-        words[i / 4] |= (uint32_t)__nv_cvt_float2_to_fp8x2(make_float2(q[i], q[i + 1]), __NV_SATFINITE, __NV_E4M3)
-                        << 8 * (i % 4);
+        words[i / 4] |=
+            (uint32_t)__nv_cvt_float2_to_fp8x2(make_float2(q[i], q[i + 1]), __NV_SATFINITE, __NV_E4M3)
+            << 8 * (i % 4);
     if (c + 8 <= n && cuda_aligned(data + c, 8)) {
         *(uint2 *)(data + c) = make_uint2(words[0], words[1]);
     } else {
