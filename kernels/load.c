@@ -583,29 +583,48 @@ typedef struct row_rounding {
     float *scales;  /* one per row; NaN for a row that is not finite */
 } row_rounding;
 
-static float value_at(const tsr_matrix *m, int64_t i)
+/* n values of a matrix whose data may be misaligned. */
+static void widen(float *to, const tsr_matrix *m, int64_t first, int64_t n)
 {
-    uint32_t aligned = 0;
     size_t bytes = tsr_dtype_bytes(m->type);
-    memcpy(&aligned, (const char *)m->data + (size_t)i * bytes, bytes);
-    return tsr_load(&aligned, m->type, 0);
+    const char *from = (const char *)m->data + (size_t)first * bytes;
+    for (int64_t i = 0; i < n && m->type == TSR_BF16; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        to[i] = tsr_from_bf16(half);
+    }
+    for (int64_t i = 0; i < n && m->type != TSR_BF16; i++) {
+        uint32_t aligned = 0;
+        memcpy(&aligned, from + (size_t)i * bytes, bytes);
+        to[i] = tsr_load(&aligned, m->type, 0);
+    }
 }
 
+/* In pieces that stay in the cache: once for the largest value, once for the codes. */
 static void round_row(void *arg, int64_t row, int worker)
 {
+    enum { PIECE = 1024 };
     const row_rounding *r = arg;
-    int64_t first = row * r->from->cols;
-    float amax = 0;
+    float values[PIECE];
+    int64_t first = row * r->from->cols, cols = r->from->cols;
+    uint32_t largest = 0; /* bits of absolute values, which order as these do, with NaN on top */
     (void)worker;
-    for (int64_t i = 0; i < r->from->cols; i++) {
-        float value = fabsf(value_at(r->from, first + i));
-        if (!isfinite(value)) amax = NAN;
-        if (value > amax) amax = value;
+    for (int64_t at = 0; at < cols; at += PIECE) {
+        int64_t n = cols - at < PIECE ? cols - at : PIECE;
+        widen(values, r->from, first + at, n);
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t size = tsr_bits_of(values[i]) & 0x7fffffffu;
+            largest = size > largest ? size : largest;
+        }
     }
+    float amax = largest < 0x7f800000u ? tsr_float_of(largest) : NAN;
     float scale = amax / TSR_FP8_MAX;
     r->scales[row] = scale == 0 ? 1 : scale;
-    for (int64_t i = 0; i < r->from->cols && r->codes; i++)
-        r->codes[first + i] = tsr_to_fp8(value_at(r->from, first + i) / r->scales[row]);
+    for (int64_t at = 0; at < cols && r->codes; at += PIECE) {
+        int64_t n = cols - at < PIECE ? cols - at : PIECE;
+        widen(values, r->from, first + at, n);
+        for (int64_t i = 0; i < n; i++) r->codes[first + at + i] = tsr_to_fp8(values[i] / r->scales[row]);
+    }
 }
 
 /* Round all parts; returns how many scales they have. Scales are needed while measuring where there is one to a

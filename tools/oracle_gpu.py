@@ -7,7 +7,7 @@
     teacher cuda M M/ids.txt 512 T                (tests/device/teacher.c) 512 rows at once, then one id at a time
     oracle_gpu.py compare --out O --trace T       fails where T is further from float32 than bf16 itself, by MARGIN
 
-`--quantised` compares without a verdict on the distance: the KL divergence and the top choice are reported.
+`--quantised`, for weights rounded to FP8, judges by the KL divergence alone: the distance is that of the format.
 Needs torch, numpy and safetensors, and none of the project's other scripts.
 """
 import argparse
@@ -29,6 +29,7 @@ from sparse_checkpoint import (
 EPS = CONFIG["rms_norm_eps"]
 N_PROMPT, N_FORCED = 512, 64
 MARGIN = 1.5
+QUANTISED_KL = 0.05  # 0.018 was measured; random weights choose among near equals, and one wrong scale gives more than 1
 BYTES_PER_SHARD = 4 << 30
 
 
@@ -211,8 +212,13 @@ def compare(out, trace, quantised):
     agree, clear, same = choices(ours, reference, its)
     print(f"KL mean {float(divergence.mean()):.2e} max {float(divergence.max()):.2e}; "
           f"top choice {agree} of {clear} clear rows, {same} of {len(ours)} in all")
-    good = quantised or (worst <= MARGIN and agree == clear)
-    print(f"{'ok' if good else 'FAILED'}: at most {worst:.2f} times the drift of torch in bf16 ({MARGIN} wanted)")
+    if quantised:
+        good = float(divergence.mean()) <= QUANTISED_KL
+        print(f"{'ok' if good else 'FAILED'}: KL mean {float(divergence.mean()):.1e} (at most {QUANTISED_KL} wanted); "
+              f"{worst:.1f} times the drift of torch in bf16")
+    else:
+        good = worst <= MARGIN and agree == clear
+        print(f"{'ok' if good else 'FAILED'}: at most {worst:.2f} times the drift of torch in bf16 ({MARGIN} wanted)")
     return good
 
 
