@@ -18,7 +18,6 @@ namespace
 {
 constexpr int kGroup = 128; /* threads of a warpgroup */
 constexpr int kStages = 2;  /* tiles of keys, and of values, in shared memory */
-constexpr int kFew = 16;    /* keys of a last tile that are not worth a whole one */
 
 /* What the copy engine knows of queries, keys and values. */
 struct tile_maps {
@@ -227,7 +226,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     for (int k = 0; k < 2; k++) sees[k] = row + 8 * k < rows ? source.sees(i, (row + 8 * k) / group) : 1;
     int least = source.sees(i, (tile + 64 * wg) / group), n_tiles = (n + KEYS - 1) / KEYS;
     /* As of 1,025 tokens the last one. */
-    bool few = at::few && n_tiles > 1 && n - (n_tiles - 1) * KEYS <= kFew;
+    bool few = n_tiles > 1 && n - (n_tiles - 1) * KEYS <= at::few;
     if (few) n_tiles--;
     const float scale = h.scale * source.k_scale() * 1.44269504f; /* weights are powers of 2 */
     float s[KEYS / 2], out[DIM / 2], most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, factor[2];
@@ -332,8 +331,8 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
         round_weights(s);
     }
     int j = n_tiles - 1;
-    if (few) { /* behind the last whole tile */
-        float rest[kFew / 2];
+    if (at::few && few) { /* behind the last whole tile */
+        float rest[8];
         hopper_barrier_wait(&b.k_full[n_tiles % kStages], n_tiles / kStages & 1);
         start_scores(rest, n_tiles);
         hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
@@ -346,7 +345,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
         shrink_sums();
         round_weights(rest);
         hopper_barrier_wait(&b.v_full[n_tiles % kStages], n_tiles / kStages & 1);
-        clear_values(n_tiles, kFew);
+        clear_values(n_tiles, 16);
         hopper_open();
         hopper_sums(out, weights, hopper_tile(values_of(n_tiles), at::half), true);
         hopper_close();

@@ -41,7 +41,7 @@ struct place {
 
 /* Tile i of the order in which they are taken: a group of rows keeps its x in the second-level cache while all
  * weights pass by. */
-CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
+[[maybe_unused]] CUDA_INLINE place place_of(int i, int tiles_m, int tiles_n)
 {
     int group = i / (kGroup * tiles_n), rest = i % (kGroup * tiles_n), first = group * kGroup;
     int rows = tiles_m - first < kGroup ? tiles_m - first : kGroup;
