@@ -143,7 +143,9 @@ static void run(kt *t)
     tsr_mixer m = kt_mixer(t);
     kt_steps k = kt_step(t, kt_step_draw(t, m.chunk));
     int64_t d = tsr_mixer_d(&m), d_conv = tsr_mixer_d_conv(&m), tail = m.conv_width - 1;
-    tsr_dtype type = (tsr_dtype)kt_model(t, kt_flt(t), TSR_F32), kept = kt_ssm_type(t);
+    bool published = m.head_dim >= 64 && m.d_state >= 128 && kt_chance(t, 75); /* as they run: bf16 */
+    tsr_dtype type = (tsr_dtype)kt_model(t, published ? TSR_BF16 : kt_flt(t), TSR_F32);
+    tsr_dtype kept = kt_ssm_type(t);
     t->q->type = type;
     tsr_view p = kt_in(t, type, k.all.n_rows, tsr_mixer_d_in(&m));
     kt_tol scan = kt_worse(kt_scan(&m, k.all.max_new), kt_sum(m.conv_width));
