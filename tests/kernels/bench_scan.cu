@@ -1,11 +1,11 @@
 /* tests/kernels/bench_scan.cu: the Mamba-2 layer of the 8B model on many rows, beside a copy of the same run.
  *
- *   bench_scan [calls]
+ *   bench_scan [bf16|calls]
  *
  * mamba_mix in both precisions (a queue of f32 keeps x, B and C in f32) and, of the former, the plain ops it is made
  * of. Bytes are what the op must read and write: p once and y once. A time is the median of 7 runs by
- * the host clock; the buffers of a call are far larger than the caches from 3,584 rows on. With an argument, so many calls of
- * mamba_mix in bf16 at 3,584 rows and nothing else, for a profiler.
+ * the host clock; the buffers of a call are far larger than the caches from 3,584 rows on. `bf16` leaves the rest
+ * out; with a number, so many calls of mamba_mix in bf16 at 3,584 rows and nothing else, for a profiler.
  */
 #include "tests/kernels/bench.cuh"
 
@@ -135,7 +135,7 @@ void line(const char *name, int64_t rows, double seconds, double bytes)
     fflush(stdout);
 }
 
-void run(bench *b, int64_t rows)
+void run(bench *b, int64_t rows, bool bf16)
 {
     set_rows(b, rows);
     int calls = rows < 1000 ? 20 : rows < 10000 ? 5 : 1;
@@ -148,6 +148,7 @@ void run(bench *b, int64_t rows)
                  [&] { copy_kernel<<<2048, 256>>>((uint4 *)b->xbc.data, (uint4 *)b->p.data, half); }),
          32.0 * (double)half);
     line("mamba_mix bf16", rows, measure(b, calls, [&] { mix(b, TSR_BF16, rows); }), bytes);
+    if (bf16) return;
     line("mamba_mix f32", rows, measure(b, calls, [&] { mix(b, TSR_F32, rows); }), bytes);
     line("  conv", rows,
          measure(b, calls,
@@ -175,13 +176,14 @@ int main(int argc, char **argv)
     b.memory = b.ops.memory;
     must(tsr_queue_open(&b.q, &b.ops, nullptr, TSR_BF16, 1 << 20));
     set_up(&b);
-    if (argc > 1) {
+    bool bf16 = argc > 1 && !strcmp(argv[1], "bf16");
+    if (argc > 1 && !bf16) {
         set_rows(&b, 3584);
         for (int i = 0; i < atoi(argv[1]); i++) mix(&b, TSR_BF16, 3584);
         must(tsr_queue_sync(b.q));
         return 0;
     }
     printf("%s\n", b.memory->about);
-    for (int64_t rows : {512, 3584, 65536}) run(&b, rows);
+    for (int64_t rows : {512, 3584, 8192, 65536}) run(&b, rows, bf16);
     return 0;
 }
