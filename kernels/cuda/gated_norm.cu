@@ -21,7 +21,7 @@ __global__ void ROW_BOUNDS gated_norm_row_kernel(tsr_view y, tsr_view x, tsr_vie
 {
     __shared__ float scratch[cuda_warp];
     int lane = threadIdx.x % cuda_warp, begin = threadIdx.x / cuda_warp * width;
-    int64_t r = blockIdx.x;
+    int64_t r = gridDim.x - 1 - blockIdx.x; /* the newest of x first: caches have it still */
     cuda_wait_before();
     const unsigned char *x_row = cuda_row(x, r), *z_row = cuda_row(z, r);
     octet v[octets];
