@@ -225,10 +225,10 @@ void tsr_cuda_mamba_mix(tsr_queue *q, tsr_view y, tsr_view p, const tsr_mixer *m
     if (step->n_seqs == n_decode) return;
     cuda_conv_prefill(q, w.xbc, tsr_cols(p, d, d_conv), m, s.conv, step);
     tsr_view dt = tsr_cols(p, d + d_conv, m->n_heads);
-    if (w.tensor)
-        scan_tensor(q, w.scan, w.y, w.xbc, dt, m, s.ssm, step);
-    else
+    if (!w.tensor)
         cuda_scan_prefill(q, w.scan, w.y, w.xbc, dt, m, s.ssm, step);
+    else if (!scan_wgmma(q, w.y, w.xbc, dt, m, s.ssm, step))
+        scan_tensor(q, w.scan, w.y, w.xbc, dt, m, s.ssm, step);
     tsr_cuda_gated_norm(q, tsr_rows(y, n_decode, rest), tsr_rows(w.y, n_decode, rest),
                         tsr_rows(tsr_cols(p, 0, d), n_decode, rest), m);
 }

@@ -51,6 +51,35 @@ CUDA_INLINE piece piece_of(const scan_args &a, int64_t i, int k)
     return piece{start + begin - pos, end - begin, first_place(a, i) + k};
 }
 
+/* One piece after another; divisions happen once. */
+struct walk {
+    int pos, end, chunk; /* of the sequence: its first row, behind its last, where the chunk begins */
+    int part;            /* piece of the chunk */
+
+    __device__ __forceinline__ walk(const mixer_shape &m, int pos_, int rows)
+        : pos(pos_), end(pos_ + rows), chunk(pos_ / m.chunk * m.chunk), part(pos_ % m.chunk / m.piece)
+    {
+    }
+
+    __device__ __forceinline__ void next(const mixer_shape &m)
+    {
+        if (++part < m.pieces) return;
+        part = 0;
+        chunk += m.chunk;
+    }
+
+    /* First row, counted from that of the sequence in this step, and number of rows. */
+    __device__ __forceinline__ void rows(const mixer_shape &m, int &first, int &n) const
+    {
+        int begin = chunk + part * m.piece, stop = begin + m.piece;
+        if (stop > chunk + m.chunk) stop = chunk + m.chunk;
+        if (begin < pos) begin = pos;
+        if (stop > end) stop = end;
+        first = begin - pos;
+        n = stop - begin;
+    }
+};
+
 /* Pieces that the rows behind the decode rows may need, over all sequences; those of the longest one. */
 static inline size_t scan_places(const tsr_mixer *m, const tsr_step *step)
 {
@@ -153,5 +182,9 @@ bool scan_tensor_takes(const tsr_queue *q, const tsr_mixer *m);
 size_t scan_tensor_work(const tsr_mixer *m, const tsr_step *step);
 void scan_tensor(tsr_queue *q, void *work, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m,
                  tsr_slots ssm, const tsr_step *step);
+
+/* In scan_wgmma.cu: the same on Hopper alone, dt being bf16 too. False where it does not fit; nothing was done then. */
+bool scan_wgmma(tsr_queue *q, tsr_view y, tsr_view xbc, tsr_view dt, const tsr_mixer *m, tsr_slots ssm,
+                const tsr_step *step);
 
 #endif

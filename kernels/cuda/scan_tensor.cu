@@ -93,35 +93,6 @@ CUDA_INLINE int along(int place, int pairs)
 
 /* ---------------------------------------------------------------- along a sequence ---------------------- */
 
-/* One piece after another; divisions happen once. */
-struct walk {
-    int pos, end, chunk; /* of the sequence: its first row, behind its last, where the chunk begins */
-    int part;            /* piece of the chunk */
-
-    __device__ __forceinline__ walk(const mixer_shape &m, int pos_, int rows)
-        : pos(pos_), end(pos_ + rows), chunk(pos_ / m.chunk * m.chunk), part(pos_ % m.chunk / m.piece)
-    {
-    }
-
-    __device__ __forceinline__ void next(const mixer_shape &m)
-    {
-        if (++part < m.pieces) return;
-        part = 0;
-        chunk += m.chunk;
-    }
-
-    /* First row, counted from that of the sequence in this step, and number of rows. */
-    __device__ __forceinline__ void rows(const mixer_shape &m, int &first, int &n) const
-    {
-        int begin = chunk + part * m.piece, stop = begin + m.piece;
-        if (stop > chunk + m.chunk) stop = chunk + m.chunk;
-        if (begin < pos) begin = pos;
-        if (stop > end) stop = end;
-        first = begin - pos;
-        n = stop - begin;
-    }
-};
-
 /* Start copying a matrix of `units` per row, zeros from row n on. */
 template <int units>
 CUDA_INLINE void fetch_rows(unsigned char *to, const uint16_t *from, int stride, int n)

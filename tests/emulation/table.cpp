@@ -2,6 +2,7 @@
 #include "kernels/cuda/attend.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear.cuh"
+#include "kernels/cuda/scan.cuh"
 
 extern "C" {
 #include "kernels/backend.h"
@@ -92,6 +93,11 @@ bool linear_tall_takes(const tsr_queue *, const tsr_weight *)
 }
 
 bool linear_tall(tsr_queue *, const linear_end &, tsr_view, const tsr_weight *)
+{
+    return false;
+}
+
+bool scan_wgmma(tsr_queue *, tsr_view, tsr_view, tsr_view, const tsr_mixer *, tsr_slots, const tsr_step *)
 {
     return false;
 }
