@@ -1,6 +1,6 @@
 /* tests/device/loading.c: how fast a checkpoint reaches a device, beside reading its files and beside the bus.
  *
- *   loading BACKEND MODEL
+ *   loading BACKEND MODEL [DTYPE]
  *
  * MODEL is a folder. Its files are read once before anything is timed, so that they lie in the system's memory as far
  * as that holds them, and then by all threads at once, before and after; the model is loaded twice, as the first time
@@ -116,13 +116,13 @@ static void listen(void *user, int64_t done, int64_t total)
     *t = (told){t->times + 1, done, total, t->backwards};
 }
 
-static tsr_model *load(const char *backend, const char *path, told *t, double *seconds)
+static tsr_model *load(char **args, told *t, double *seconds)
 {
     tsr_model *model;
     *t = (told){0};
     double began = now();
-    must(tsr_model_open(&model, path,
-                        &(tsr_model_opts){.backend = backend, .on_load = listen, .on_load_user = t}));
+    tsr_model_opts opts = {.backend = args[0], .dtype = args[2], .on_load = listen, .on_load_user = t};
+    must(tsr_model_open(&model, args[1], &opts));
     *seconds = now() - began;
     if (t->times < 2 || t->backwards || t->done != t->total) give_up("progress was not told as it was made");
     return model;
@@ -134,17 +134,17 @@ int main(int argc, char **argv)
     told t;
     tsr_engine *engine;
     double first, seconds, bus = 0;
-    if (argc != 3) {
-        fprintf(stderr, "usage: loading BACKEND MODEL\n");
+    if (argc < 3 || argc > 4) {
+        fprintf(stderr, "usage: loading BACKEND MODEL [DTYPE]\n");
         return 2;
     }
     int n_threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     open_files(&f, argv[2]);
     read_files(&f, n_threads);
-    tsr_model_close(load(argv[1], argv[2], &t, &first));
+    tsr_model_close(load(argv + 1, &t, &first));
     double before = read_files(&f, n_threads);
-    tsr_model *model = load(argv[1], argv[2], &t, &seconds);
+    tsr_model *model = load(argv + 1, &t, &seconds);
     double after = read_files(&f, n_threads), disk = before > after ? before : after;
     must(tsr_engine_open(&engine, model, &(tsr_engine_opts){.n_ctx = 64, .max_rows = 16}));
     tsr_status status = tsr_engine_ceiling(engine, TSR_SEND_RATE, &bus);
