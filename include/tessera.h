@@ -314,6 +314,11 @@ typedef struct tsr_drill_info {
 } tsr_drill_info;
 TSR_API tsr_drill_info tsr_drill_about(const tsr_drill *drill);
 
+/* The mixer of one Mamba layer alone (convolution, scan, gate and norm) over n_rows made-up rows of a new sequence:
+ * seconds of each of n_runs calls, after three to warm up. TSR_E_UNSUPPORTED without such a layer. */
+TSR_API TSR_USE_RESULT tsr_status tsr_engine_mixer(tsr_engine *engine, int64_t n_rows, int64_t n_runs,
+                                                   double *seconds);
+
 /* The encoder, with `project` the projector too, over n_tiles made-up tiles in the memory it computes in. */
 TSR_API TSR_USE_RESULT tsr_status tsr_engine_vision(tsr_engine *engine, int64_t n_tiles, int project,
                                                     double *seconds);

@@ -47,6 +47,9 @@ void tsr_moe_load(tsr_loader *l, tsr_moe_layer *out, const tsr_lm_config *c, int
 /* x [n_rows, d_model] flt, in place. */
 void tsr_mamba_forward(const tsr_mamba_layer *l, tsr_queue *q, tsr_view x, tsr_mamba_state s,
                        const tsr_step *step);
+/* The mixer alone, to be timed: from p [n_rows, its d_in] flt to what out_proj reads, which is dropped. */
+void tsr_mamba_mix_alone(const tsr_mamba_layer *l, tsr_queue *q, tsr_view p, tsr_mamba_state s,
+                         const tsr_step *step);
 void tsr_attention_forward(const tsr_attention_layer *l, tsr_queue *q, tsr_view x, tsr_pages kv,
                            const tsr_step *step);
 void tsr_mlp_forward(const tsr_mlp_layer *l, tsr_queue *q, tsr_view x);

@@ -64,3 +64,11 @@ void tsr_mamba_forward(const tsr_mamba_layer *l, tsr_queue *q, tsr_view x, tsr_m
     tsr_linear(q, x, y, &l->out_proj, (tsr_linear_opts){.add = x});
     tsr_scratch_release(q, mark);
 }
+
+void tsr_mamba_mix_alone(const tsr_mamba_layer *l, tsr_queue *q, tsr_view p, tsr_mamba_state s,
+                         const tsr_step *step)
+{
+    tsr_mark mark = tsr_scratch_mark(q);
+    tsr_mamba_mix(q, tsr_input_for(q, &l->out_proj, p.rows), p, &l->mixer, s, step);
+    tsr_scratch_release(q, mark);
+}

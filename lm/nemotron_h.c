@@ -199,3 +199,13 @@ void tsr_lm_forward(const tsr_lm *lm, tsr_queue *q, tsr_view logits, tsr_view im
     q->n_stream = 0;
     tsr_scratch_release(q, mark);
 }
+
+bool tsr_lm_mix(const tsr_lm *lm, tsr_queue *q, tsr_view p, const tsr_state *state, const tsr_step *step)
+{
+    for (int64_t i = 0; i < lm->config.n_layers; i++) {
+        if (lm->config.kind[i] != TSR_LAYER_MAMBA) continue;
+        tsr_mamba_mix_alone(&lm->layers[i].mamba, q, p, mamba_state(q, state, 0), step);
+        return true;
+    }
+    return false;
+}

@@ -43,4 +43,9 @@ bool tsr_lm_has_kv_scales(const tsr_lm *lm);
 void tsr_lm_forward(const tsr_lm *lm, tsr_queue *q, tsr_view logits, tsr_view image_rows,
                     const tsr_state *state, const tsr_step *step);
 
+/* The mixer of the first Mamba layer alone (convolution, scan, gate and norm), to be timed: from what the in-projection
+ * would give, p [n_rows, 2 d + 2 n_groups d_state + heads] flt, to what the out-projection reads, which is dropped.
+ * `state` may be NULL on a dry queue. False: there is no such layer. */
+bool tsr_lm_mix(const tsr_lm *lm, tsr_queue *q, tsr_view p, const tsr_state *state, const tsr_step *step);
+
 #endif

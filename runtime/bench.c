@@ -70,6 +70,74 @@ tsr_status tsr_session_randomise(tsr_session *s, int64_t n_tokens, uint64_t seed
     return st;
 }
 
+/* ---------------------------------------------------------------- a mixer alone ------------------------- */
+
+typedef struct mixing {
+    tsr_view p;
+    tsr_step step;
+    int32_t ints[4]; /* where the sequence's rows start and end, its position, its slot */
+} mixing;
+
+/* Room for it in the scratch of q, where it is. */
+static void lay_out(mixing *m, tsr_queue *q, const tsr_lm_config *c, int64_t n_rows, int64_t slot)
+{
+    memcpy(m->ints, (int32_t[]){0, (int32_t)n_rows, 0, (int32_t)slot}, sizeof m->ints);
+    m->p = tsr_scratch(q, q->type, n_rows, tsr_lm_d_mamba(c) + tsr_lm_d_conv(c) + c->mamba_heads);
+    const int32_t *ints = tsr_memory_view(q, tsr_view_of(m->ints, TSR_I32, 1, 4)).data;
+    m->step = (tsr_step){.n_rows = n_rows, .n_seqs = 1, .max_new = n_rows, .max_ctx = n_rows};
+    m->step.spans = (tsr_spans){ints, 1, n_rows};
+    m->step.pos = ints + 2;
+    m->step.slot = ints + 3;
+}
+
+/* The same numbers again and again, in pieces that the host need not hold all at once. */
+static tsr_status fill_view(tsr_queue *q, tsr_view v)
+{
+    enum { PIECE = 1 << 24 };
+    size_t bytes = (size_t)(v.rows * v.cols) * tsr_dtype_bytes(v.type);
+    unsigned char *numbers = tsr_alloc(PIECE);
+    if (!numbers) return tsr_fail(TSR_E_NOMEM, "no memory for made-up rows");
+    fill_random(numbers, PIECE, 3);
+    for (size_t at = 0; at < bytes; at += PIECE)
+        tsr_memory_upload(q, (unsigned char *)v.data + at, numbers, bytes - at < PIECE ? bytes - at : PIECE);
+    tsr_status st = tsr_queue_sync(q);
+    tsr_free(numbers);
+    return st;
+}
+
+tsr_status tsr_engine_mixer(tsr_engine *e, int64_t n_rows, int64_t n_runs, double *seconds)
+{
+    enum { WARM_UPS = 3 };
+    const tsr_lm *lm = e->model->lm;
+    const tsr_lm_config *c = tsr_lm_config_of(lm);
+    mixing m;
+    tsr_seq seq = {0};
+    tsr_queue *q = NULL;
+    tsr_status st = tsr_queue_open(&q, e->queue->ops, NULL, e->queue->type, 0);
+    if (st) return st;
+    lay_out(&m, q, c, n_rows, 0);
+    bool there = tsr_lm_mix(lm, q, m.p, NULL, &m.step);
+    size_t wanted = q->scratch.peak;
+    tsr_queue_close(q);
+    q = NULL;
+    if (!there) st = tsr_fail(TSR_E_UNSUPPORTED, "%s has no Mamba layer", e->model->name);
+    if (!st) st = tsr_queue_open(&q, e->queue->ops, e->pool, e->queue->type, wanted);
+    if (!st) st = tsr_seq_open(&seq, e->state, e->sizes.n_ctx);
+    if (!st) {
+        lay_out(&m, q, c, n_rows, seq.slot);
+        st = fill_view(q, m.p);
+    }
+    for (int64_t i = -WARM_UPS; i < n_runs && !st; i++) {
+        double began = tsr_seconds();
+        tsr_lm_mix(lm, q, m.p, e->state, &m.step);
+        st = tsr_queue_sync(q);
+        if (i >= 0) seconds[i] = tsr_seconds() - began;
+    }
+    tsr_seq_close(&seq);
+    tsr_queue_close(q);
+    return st;
+}
+
 /* ---------------------------------------------------------------- ceilings ------------------------------ */
 
 enum { SLAB = 1 << 20 };

@@ -63,6 +63,10 @@ static void parts_of_a_step(void **state)
     must(tsr_engine_profile(engine, 0));
     assert_null(tsr_engine_part(engine, 0));
     tsr_drill_close(drill);
+
+    double times[2] = {0, 0};
+    must(tsr_engine_mixer(engine, 70, 2, times));
+    assert_true(times[0] > 0 && times[1] > 0);
     tsr_engine_close(engine);
     tsr_model_close(model);
 }
