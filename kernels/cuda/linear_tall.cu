@@ -4,7 +4,7 @@
  * block takes an equal share of the weight's rows, to the row: up to three tiles of at most 64, a warpgroup each;
  * what a tile lacks of 64 rows is multiplied as it lies and forgotten, which costs no memory. One thread has the
  * copy engine bring 128 bytes along k of all tiles and of x into a ring; the first weights are asked for before x
- * is there.
+ * is there. A single tile's steps are taken in turns by three warpgroups, as one would not keep up with the memory.
  * Where a share would be small beside x, the two blocks of a cluster have a share of twice the rows and cut k
  * between them, so that less of x passes through the second-level cache; their sums meet in shared memory, in order.
  * E4M3: the tensor cores keep about 14 bits of a sum, so 128 elements of k at a time are summed by them and added
@@ -87,12 +87,13 @@ CUDA_INLINE void product(float (&d)[32], uint64_t a, uint64_t b, int adds)
                      TALL_SUMS8(d, 8), TALL_SUMS8(d, 16), TALL_SUMS8(d, 24));
 }
 
-/* A warpgroup's sums over its steps. `N` of them for each thread; HALVES of 2 N rows of x. */
-template <bool FP8, int HALVES, int N>
+/* A warpgroup's sums over its steps, every SPLITS-th one. `N` of them for each thread; HALVES of 2 N rows of x. */
+template <bool FP8, int HALVES, int N, int TILES, int SPLITS>
 CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory, int tile_bytes,
                            int stage_bytes, const plan &p, int n_steps, uint64_t *full, uint64_t *empty)
 {
-    int group = threadIdx.x / hopper_warpgroup, lane = threadIdx.x % cuda_warp, stage = 0, before = -1;
+    int group = threadIdx.x / hopper_warpgroup, tile = group % TILES, turn = group / TILES;
+    int lane = threadIdx.x % cuda_warp, stage = turn, before = -1;
     unsigned parity = 0;
     float part[FP8 ? N : 1];
 #pragma unroll
@@ -103,9 +104,9 @@ CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory
         __syncwarp();
         if (lane == 0) hopper_arrive(empty + i);
     };
-    for (int s = 0; s < n_steps; s++) {
+    for (int s = turn; s < n_steps; s += SPLITS) {
         const unsigned char *at = memory + stage * stage_bytes;
-        uint64_t a = hopper_tile(at + group * tile_bytes), b = hopper_tile(at + p.tiles * tile_bytes);
+        uint64_t a = hopper_tile(at + tile * tile_bytes), b = hopper_tile(at + TILES * tile_bytes);
         hopper_wait(full + stage, parity);
         if constexpr (FP8) {
 #pragma unroll
@@ -138,7 +139,8 @@ CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory
             }
             before = stage;
         }
-        if (++stage == p.stages) stage = 0, parity ^= 1;
+        stage += SPLITS;
+        if (stage >= p.stages) stage -= p.stages, parity ^= 1;
     }
     if constexpr (!FP8) {
         hopper_finish<0>();
@@ -150,17 +152,17 @@ CUDA_INLINE void sum_steps(float (&sums)[HALVES][N], const unsigned char *memory
 #endif
 
 /* Clusters: equal shares of the weight's rows; the blocks of one: parts of k. HALVES of 2 N rows of x. */
-template <bool FP8, int HALVES, int N>
+template <bool FP8, int HALVES, int N, int TILES, int SPLITS>
 __global__ void __launch_bounds__(kThreads, 2)
     linear_tall_kernel(const __grid_constant__ CUtensorMap w, const __grid_constant__ CUtensorMap x,
                        const __grid_constant__ linear_end e, const __grid_constant__ plan p)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr int x_rows = HALVES * 2 * N, x_bytes = x_rows * hopper_span;
+    constexpr int GROUPS = TILES * SPLITS, x_rows = HALVES * 2 * N, x_bytes = x_rows * hopper_span;
     CUDA_DYNAMIC_SHARED(raw);
     __shared__ __align__(8) uint64_t full[kStages], empty[kStages];
     unsigned char *memory = raw + (-hopper_shared(raw) & 1023);
-    int tile_bytes = (p.box + 7) / 8 * kGroup, stage_bytes = p.tiles * tile_bytes + x_bytes;
+    int tile_bytes = (p.box + 7) / 8 * kGroup, stage_bytes = TILES * tile_bytes + x_bytes;
     int warp = threadIdx.x / cuda_warp, lane = threadIdx.x % cuda_warp;
     int rank = (int)cuda_cluster_rank(), share = blockIdx.x / p.cluster, shares = gridDim.x / p.cluster;
     int first = (int)((int64_t)p.n_out * share / shares);
@@ -170,31 +172,31 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (threadIdx.x == 0) {
         for (int i = 0; i < p.stages; i++) {
             hopper_barrier_open(full + i, 1);
-            hopper_barrier_open(empty + i, p.tiles * 4);
+            hopper_barrier_open(empty + i, TILES * 4);
         }
         hopper_barriers_opened();
     }
     __syncthreads();
 
-    int pitch =
-        p.tiles * kTile + 4; /* floats of a row of sums: a fragment's lanes write to different banks */
+    int pitch = GROUPS * kTile + 4; /* floats of a row of sums: a fragment's lanes write to different banks */
 
     /* A thread of the warpgroups ends some rows of one column of y, and reads what the first of them takes while the
      * products run. */
-    int width = p.tiles * kTile, j = threadIdx.x % width, tile = j / kTile, line = j % kTile;
-    int from = n_rows * tile / p.tiles, column = first + from + line, step = 2 * p.cluster;
+    constexpr int width = TILES * kTile;
+    int j = threadIdx.x % width, tile = j / kTile, line = j % kTile;
+    int from = n_rows * tile / TILES, column = first + from + line, step = 2 * SPLITS * p.cluster;
     int row = threadIdx.x / width * p.cluster + rank;
-    bool there = (int)threadIdx.x < 2 * width && line < n_rows * (tile + 1) / p.tiles - from;
+    bool there = (int)threadIdx.x < 2 * SPLITS * width && line < n_rows * (tile + 1) / TILES - from;
     constexpr bool reads = HALVES * N <= 8; /* registers */
     linear_held held = {};
     float y_scale = e.y.type == TSR_FP8 ? *e.y.scale : 1;
-    if (warp == p.tiles * 4) {
+    if (warp == GROUPS * 4) {
         if (lane == 0) {
             /* Each share begins elsewhere: were all at the same piece of x, they would wait for each other at the few
              * places of the second-level cache that hold it. */
-            int rows[kTiles], bytes = p.tiles * p.box * hopper_span + x_bytes;
+            int rows[TILES], bytes = TILES * p.box * hopper_span + x_bytes;
 #pragma unroll
-            for (int i = 0; i < kTiles; i++) rows[i] = first + n_rows * i / p.tiles;
+            for (int i = 0; i < TILES; i++) rows[i] = first + n_rows * i / TILES;
             int turn = n_steps * share / shares;
             auto k_of = [&](int s) {
                 s += turn;
@@ -203,14 +205,12 @@ __global__ void __launch_bounds__(kThreads, 2)
             auto bring_w = [&](int s, int stage) {
                 hopper_expect(full + stage, bytes);
 #pragma unroll
-                for (int i = 0; i < kTiles; i++)
-                    if (i < p.tiles)
-                        hopper_fetch(memory + stage * stage_bytes + i * tile_bytes, &w, k_of(s), rows[i],
-                                     full + stage);
+                for (int i = 0; i < TILES; i++)
+                    hopper_fetch(memory + stage * stage_bytes + i * tile_bytes, &w, k_of(s), rows[i],
+                                 full + stage);
             };
             auto bring_x = [&](int s, int stage) {
-                hopper_fetch(memory + stage * stage_bytes + p.tiles * tile_bytes, &x, k_of(s), 0,
-                             full + stage);
+                hopper_fetch(memory + stage * stage_bytes + TILES * tile_bytes, &x, k_of(s), 0, full + stage);
             };
             hopper_map_soon(&w);
             hopper_map_soon(&x);
@@ -234,8 +234,9 @@ __global__ void __launch_bounds__(kThreads, 2)
         cuda_wait_before();
         if (reads && there && row < p.rows) held.load(e, row, column);
         float sums[HALVES][N];
-        sum_steps<FP8>(sums, memory, tile_bytes, stage_bytes, p, n_steps, full, empty);
-        asm volatile("bar.sync 1, %0;" ::"r"(p.tiles * hopper_warpgroup) : "memory"); /* the ring is free */
+        sum_steps<FP8, HALVES, N, TILES, SPLITS>(sums, memory, tile_bytes, stage_bytes, p, n_steps, full,
+                                                 empty);
+        asm volatile("bar.sync 1, %0;" ::"n"(GROUPS * hopper_warpgroup) : "memory"); /* the ring is free */
         float *to = (float *)memory;
         int g = lane / 4, t = lane % 4, at = warp / 4 * kTile + warp % 4 * 16 + g;
 #pragma unroll
@@ -252,8 +253,11 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int r = row; there && r < p.rows; r += step) {
         float sum = 0;
         for (int c = 0; c < p.cluster; c++)
-            sum += p.cluster > 1 ? cuda_cluster_load((const float *)memory + r * pitch + j, c)
-                                 : ((const float *)memory)[r * pitch + j];
+#pragma unroll
+            for (int i = 0; i < SPLITS; i++) {
+                const float *at = (const float *)memory + r * pitch + i * width + j;
+                sum += p.cluster > 1 ? cuda_cluster_load(at, c) : *at;
+            }
         float u = reads && r == row ? linear_finish(e, sum, held) : linear_finish(e, sum, r, column);
         if (e.y.type == TSR_FP8)
             cuda_row(e.y, r)[column] = cuda_quantise(u, y_scale);
@@ -287,18 +291,29 @@ bool launch(tsr_queue *q, const linear_end &e, const tsr_view &x, const tsr_weig
     p.box = (int)cuda_blocks(share, p.tiles);
     int stage_bytes = p.tiles * ((p.box + 7) / 8 * kGroup) + x_bytes;
     int stages = (x_rows > kLargeRows ? kLargeRing : kRingBytes) / stage_bytes;
-    p.stages = stages < kStages ? stages : kStages;
+    int splits = p.tiles == 1 ? kTiles : 1;
+
+    /* A stage is always the same warpgroup's: one that skipped a phase of it could not tell it from the one after. */
+    p.stages = (stages < kStages ? stages : kStages) / splits * splits;
     /* a tile of fewer than 64 rows is read beyond its end */
     size_t ring = (size_t)(1024 + p.stages * stage_bytes + kTile * hopper_span);
-    size_t sums = (size_t)(1024 + x_rows * (p.tiles * kTile + 4) * (int)sizeof(float));
+    size_t sums = (size_t)(1024 + x_rows * (p.tiles * splits * kTile + 4) * (int)sizeof(float));
     if (cuda_idle(q)) return true;
     CUtensorMap of_x, of_w;
     if (!hopper_map(&of_x, x.data, x.type, x.rows, x.cols, x.stride, x_rows) ||
         !hopper_map(&of_w, w->data, w->type, w->rows, w->cols, cuda_weight_stride(w->cols), p.box))
         return false;
-    cuda_launch_as(q, "linear", {(unsigned)p.cluster, true}, linear_tall_kernel<FP8, HALVES, N>,
-                   cuda_grid(shares * p.cluster), cuda_grid(p.tiles * hopper_warpgroup + cuda_warp),
-                   ring > sums ? ring : sums, of_w, of_x, e, p);
+    auto start = [&](auto kernel) {
+        cuda_launch_as(q, "linear", {(unsigned)p.cluster, true}, kernel, cuda_grid(shares * p.cluster),
+                       cuda_grid(p.tiles * splits * hopper_warpgroup + cuda_warp), ring > sums ? ring : sums,
+                       of_w, of_x, e, p);
+    };
+    if (p.tiles == 1)
+        start(linear_tall_kernel<FP8, HALVES, N, 1, kTiles>);
+    else if (p.tiles == 2)
+        start(linear_tall_kernel<FP8, HALVES, N, 2, 1>);
+    else
+        start(linear_tall_kernel<FP8, HALVES, N, 3, 1>);
     return true;
 }
 
