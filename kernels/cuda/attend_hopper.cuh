@@ -1,83 +1,13 @@
-/* kernels/cuda/attend_hopper.cuh: the asynchronous copies and products of sm_90a that attention is made of.
- *
- * Tiles lie in shared memory as the copy engine writes them with a swizzle of 128 bytes: rows of 64 values of bf16, the
- * 16-byte pieces of row r exchanged by r mod 8, tiles at multiples of 1024 bytes. The tensor cores read the same
- * form through a descriptor. Source: PTX ISA, mbarrier, cp.async.bulk.tensor, wgmma ("Matrix descriptor", "Strides").
- *
- * A product runs while the warpgroup goes on: hopper_open before the first of a group, hopper_close behind the last,
- * hopper_wait<N> until at most N groups run. Accumulators must not be touched in between; hopper_pin tells the
- * compiler so.
+/* kernels/cuda/attend_hopper.cuh: the copies and products that attention takes besides those of hopper.cuh: boxes of
+ * tensors of 3 and 4 dimensions, scores of some widths, and sums whose second operand lies with k going down its rows.
+ * Accumulators must not be touched while a product runs.
  */
 #ifndef TSR_CUDA_ATTEND_HOPPER_CUH
 #define TSR_CUDA_ATTEND_HOPPER_CUH
 
-#include <cuda.h>
-
-#include "kernels/cuda/value.cuh"
+#include "kernels/cuda/hopper.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-CUDA_INLINE uint32_t hopper_shared(const void *p)
-{
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
-
-/* ---------------------------------------------------------------- barriers ------------------------------- */
-
-CUDA_INLINE void hopper_barrier_init(uint64_t *barrier, unsigned arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(hopper_shared(barrier)), "r"(arrivals)
-                 : "memory");
-}
-
-/* What was initialised is seen by the copy engine too. */
-CUDA_INLINE void hopper_barrier_publish()
-{
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
-/* Arrive, and expect so many bytes of copies besides. */
-CUDA_INLINE void hopper_barrier_expect(uint64_t *barrier, unsigned bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(hopper_shared(barrier)),
-                 "r"(bytes)
-                 : "memory");
-}
-
-CUDA_INLINE void hopper_barrier_arrive(uint64_t *barrier)
-{
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(hopper_shared(barrier)) : "memory");
-}
-
-/* Wait until the phase of this parity has ended. */
-CUDA_INLINE void hopper_barrier_wait(uint64_t *barrier, unsigned parity)
-{
-    uint32_t at = hopper_shared(barrier), done;
-    do
-        asm volatile("{\n\t.reg .pred p;\n\t"
-                     "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
-                     "selp.u32 %0, 1, 0, p;\n\t}"
-                     : "=r"(done)
-                     : "r"(at), "r"(parity)
-                     : "memory");
-    while (!done);
-}
-
-/* Barriers of some of a block's threads, by number. */
-CUDA_INLINE void hopper_sync(unsigned number, unsigned threads)
-{
-    asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
-}
-CUDA_INLINE void hopper_arrive(unsigned number, unsigned threads)
-{
-    asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
-}
-
-/* What this thread wrote to shared memory is seen by the copy engine and the tensor cores. */
-CUDA_INLINE void hopper_publish()
-{
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
 
 /* ---------------------------------------------------------------- copies --------------------------------- */
 
@@ -98,52 +28,32 @@ CUDA_INLINE void hopper_copy(void *to, const CUtensorMap *map, uint64_t *barrier
                  : "memory");
 }
 
-/* ---------------------------------------------------------------- registers ------------------------------ */
-
-template <int N>
-CUDA_INLINE void hopper_give_registers()
+/* hopper_wait in a loop that the compiler sees, and moves work around: attention takes other schedules with each. */
+CUDA_INLINE void hopper_await(uint64_t *barrier, unsigned parity)
 {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
-}
-template <int N>
-CUDA_INLINE void hopper_take_registers()
-{
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+    uint32_t at = hopper_shared(barrier), over;
+    do
+        asm volatile("{\n\t.reg .pred p;\n\t"
+                     "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
+                     "selp.u32 %0, 1, 0, p;\n\t}"
+                     : "=r"(over)
+                     : "r"(at), "r"(parity)
+                     : "memory");
+    while (!over);
 }
 
 /* ---------------------------------------------------------------- products ------------------------------- */
 
-/* A tile with its rows along the summed dimension's other side (K-major: Q, K), or with the summed dimension going
- * down its rows (V; `next` bytes lie between its groups of 64 columns). */
-CUDA_INLINE uint64_t hopper_tile(const void *shared, int next = 16)
+/* A tile with the summed dimension going down its rows (V); `next` bytes lie between its groups of 64 columns. */
+CUDA_INLINE uint64_t hopper_tile_down(const void *tile, int next)
 {
-    return (uint64_t)(hopper_shared(shared) >> 4 & 0x3fff) | (uint64_t)(next >> 4) << 16 |
-           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+    return (hopper_tile(tile) & ~((uint64_t)0x3fff << 16)) | (uint64_t)(next >> 4) << 16;
 }
+
 /* The same descriptor, so many bytes further on. */
 CUDA_INLINE uint64_t hopper_further(uint64_t tile, int bytes)
 {
     return tile + (bytes >> 4);
-}
-
-CUDA_INLINE void hopper_open()
-{
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-CUDA_INLINE void hopper_close()
-{
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-template <int N>
-CUDA_INLINE void hopper_wait()
-{
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
-}
-template <int N>
-CUDA_INLINE void hopper_pin(float (&d)[N])
-{
-#pragma unroll
-    for (int i = 0; i < N; i++) asm volatile("" : "+f"(d[i])::"memory");
 }
 
 #define D8(i)                                                                                                \

@@ -8,7 +8,6 @@
  * A tile's row is (row of x, head): the query heads of one KV head share their keys. Keys go upwards from 0, which
  * every row sees, so that a running maximum is never empty.
  */
-#include <cudaTypedefs.h>
 
 #include "kernels/cuda/attend.cuh"
 #include "kernels/cuda/attend_hopper.cuh"
@@ -99,8 +98,8 @@ CUDA_INLINE void fetch_tiles(const S &source, const tile_maps &maps, barriers *b
     auto copy = [&](int j, bool k, int group, int page_ids) {
         int stage = j % kStages;
         uint64_t *full = k ? &b->k_full[stage] : &b->v_full[stage];
-        hopper_barrier_wait(k ? &b->k_empty[stage] : &b->v_empty[stage], (j / kStages & 1) ^ 1);
-        if (lane == 0) hopper_barrier_expect(full, kBytes);
+        hopper_await(k ? &b->k_empty[stage] : &b->v_empty[stage], (j / kStages & 1) ^ 1);
+        if (lane == 0) hopper_expect(full, kBytes);
         __syncwarp();
         copy_tile<DIM, KEYS>(source, maps, k, tiles + ((k ? 0 : kStages) + stage) * kBytes, full, i, kv_head,
                              j * KEYS, group, page_ids);
@@ -147,7 +146,7 @@ CUDA_INLINE void fetch_codes(const page_source &s, barriers *b, unsigned char *t
         ask(c + 1);
         cuda_copy_wait<1>();
         int j = tile_of(c), stage = j % kStages;
-        hopper_barrier_wait(is_key(c) ? &b->k_empty[stage] : &b->v_empty[stage], (j / kStages & 1) ^ 1);
+        hopper_await(is_key(c) ? &b->k_empty[stage] : &b->v_empty[stage], (j / kStages & 1) ^ 1);
         unsigned char *tile = tiles + ((is_key(c) ? 0 : kStages) + stage) * KEYS * DIM * 2;
 #pragma unroll
         for (int k = 0; k < kEach; k++) {
@@ -162,7 +161,7 @@ CUDA_INLINE void fetch_codes(const page_source &s, barriers *b, unsigned char *t
                            cuda_widen_fp8x2(codes.w & 0xffff), cuda_widen_fp8x2(codes.w >> 16));
         }
         hopper_publish();
-        hopper_barrier_arrive(is_key(c) ? &b->k_full[stage] : &b->v_full[stage]);
+        hopper_arrive(is_key(c) ? &b->k_full[stage] : &b->v_full[stage]);
     }
 }
 
@@ -190,14 +189,14 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     int n = source.sees(i, last / group), active = (last - tile) / 64 + 1;
 
     if (threadIdx.x == 0) {
-        hopper_barrier_init(&b.q, 1);
+        hopper_barrier_open(&b.q, 1);
         for (int s = 0; s < kStages; s++) {
-            hopper_barrier_init(&b.k_full[s], at::codes ? kGroup : 1);
-            hopper_barrier_init(&b.v_full[s], at::codes ? kGroup : 1);
-            hopper_barrier_init(&b.k_empty[s], 4 * active);
-            hopper_barrier_init(&b.v_empty[s], 4 * active);
+            hopper_barrier_open(&b.k_full[s], at::codes ? kGroup : 1);
+            hopper_barrier_open(&b.v_full[s], at::codes ? kGroup : 1);
+            hopper_barrier_open(&b.k_empty[s], 4 * active);
+            hopper_barrier_open(&b.v_empty[s], 4 * active);
         }
-        hopper_barrier_publish();
+        hopper_barriers_opened();
     }
     __syncthreads();
 
@@ -205,7 +204,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
         hopper_give_registers<kProducer>();
         if (!at::codes && threadIdx.x / cuda_warp != 4 * GROUPS) return;
         if (threadIdx.x == kGroup * GROUPS) {
-            hopper_barrier_expect(&b.q, at::q_bytes);
+            hopper_expect(&b.q, at::q_bytes);
             for (int half = 0; half < DIM / 64; half++)
                 hopper_copy(queries + half * at::q_half, &maps.q, &b.q, 64 * half, (int)kv_head * group,
                             (int)first + tile / group);
@@ -235,25 +234,25 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     auto start_scores = [&](auto &s, int j) {
         uint64_t q_tile = hopper_tile(queries + wg * 64 * 128),
                  k_tile = hopper_tile(tiles + j % kStages * at::tile_bytes);
-        hopper_open();
+        hopper_begin();
 #pragma unroll
         for (int k = 0; k < DIM / 16; k++)
             hopper_scores(s, hopper_further(q_tile, k / 4 * at::q_half + k % 4 * 32),
                           hopper_further(k_tile, k / 4 * at::half + k % 4 * 32), k > 0);
-        hopper_close();
+        hopper_commit();
     };
     auto values_of = [&](int j) { return tiles + (kStages + j % kStages) * at::tile_bytes; };
     auto start_sums = [&](int j) {
-        uint64_t v_tile = hopper_tile(values_of(j), at::half);
-        hopper_open();
+        uint64_t v_tile = hopper_tile_down(values_of(j), at::half);
+        hopper_begin();
 #pragma unroll
         for (int k = 0; k < KEYS / 16; k++)
             hopper_sums(out, weights + 4 * k, hopper_further(v_tile, k * 16 * 128), j > 0 || k > 0);
-        hopper_close();
+        hopper_commit();
     };
     auto release = [&](uint64_t *empty) {
         __syncwarp();
-        if (lane == 0) hopper_barrier_arrive(empty);
+        if (lane == 0) hopper_arrive(empty);
     };
     /* Values that no row sees may be anything: they are not to be multiplied, not even by 0. */
     auto clear_values = [&](int j, int keys) {
@@ -262,7 +261,7 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
             for (int half = 0; half < DIM / 64; half++)
                 *(uint4 *)(values_of(j) + half * at::half + there * 128 + c * 16) = make_uint4(0, 0, 0, 0);
         hopper_publish();
-        hopper_sync(1 + GROUPS + wg, kGroup);
+        hopper_meet(1 + GROUPS + wg, kGroup);
     };
     /* Scores of keys `first` and on become weights; `factor` is what earlier sums shrink by. */
     auto soften = [&](auto &s, int first) {
@@ -301,31 +300,31 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
             weights[e] = cuda_to_bf16x2(s[2 * e], s[2 * e + 1]);
     };
 
-    hopper_barrier_wait(&b.q, 0);
-    hopper_barrier_wait(&b.k_full[0], 0);
+    hopper_await(&b.q, 0);
+    hopper_await(&b.k_full[0], 0);
     bool turns = at::turns && active == GROUPS;
-    if (turns && wg == GROUPS - 1) hopper_arrive(1, 2 * kGroup); /* warpgroup 0 begins */
-    if (turns) hopper_sync(1 + wg, 2 * kGroup);
+    if (turns && wg == GROUPS - 1) hopper_let(1, 2 * kGroup); /* warpgroup 0 begins */
+    if (turns) hopper_meet(1 + wg, 2 * kGroup);
     start_scores(s, 0);
-    hopper_wait<0>();
-    hopper_pin(s);
-    if (turns) hopper_arrive(1 + (wg + 1) % GROUPS, 2 * kGroup);
+    hopper_finish<0>();
+    hopper_settle(s);
+    if (turns) hopper_let(1 + (wg + 1) % GROUPS, 2 * kGroup);
     release(&b.k_empty[0]);
     soften(s, 0);
     round_weights(s);
     for (int j = 1; j < n_tiles; j++) {
-        hopper_barrier_wait(&b.k_full[j % kStages], j / kStages & 1);
-        if (turns) hopper_sync(1 + wg, 2 * kGroup);
+        hopper_await(&b.k_full[j % kStages], j / kStages & 1);
+        if (turns) hopper_meet(1 + wg, 2 * kGroup);
         start_scores(s, j);
-        hopper_barrier_wait(&b.v_full[(j - 1) % kStages], (j - 1) / kStages & 1);
+        hopper_await(&b.v_full[(j - 1) % kStages], (j - 1) / kStages & 1);
         start_sums(j - 1);
-        if (turns) hopper_arrive(1 + (wg + 1) % GROUPS, 2 * kGroup);
-        hopper_wait<1>();
-        hopper_pin(s);
+        if (turns) hopper_let(1 + (wg + 1) % GROUPS, 2 * kGroup);
+        hopper_finish<1>();
+        hopper_settle(s);
         release(&b.k_empty[j % kStages]);
         soften(s, j * KEYS);
-        hopper_wait<0>();
-        hopper_pin(out);
+        hopper_finish<0>();
+        hopper_settle(out);
         release(&b.v_empty[(j - 1) % kStages]);
         shrink_sums();
         round_weights(s);
@@ -333,30 +332,30 @@ __global__ void __launch_bounds__(kGroup *(SHAPE::groups + 1), 1)
     int j = n_tiles - 1;
     if (at::few && few) { /* behind the last whole tile */
         float rest[8];
-        hopper_barrier_wait(&b.k_full[n_tiles % kStages], n_tiles / kStages & 1);
+        hopper_await(&b.k_full[n_tiles % kStages], n_tiles / kStages & 1);
         start_scores(rest, n_tiles);
-        hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
+        hopper_await(&b.v_full[j % kStages], j / kStages & 1);
         start_sums(j);
-        hopper_wait<1>();
-        hopper_pin(rest);
+        hopper_finish<1>();
+        hopper_settle(rest);
         soften(rest, n_tiles * KEYS);
-        hopper_wait<0>();
-        hopper_pin(out);
+        hopper_finish<0>();
+        hopper_settle(out);
         shrink_sums();
         round_weights(rest);
-        hopper_barrier_wait(&b.v_full[n_tiles % kStages], n_tiles / kStages & 1);
+        hopper_await(&b.v_full[n_tiles % kStages], n_tiles / kStages & 1);
         clear_values(n_tiles, 16);
-        hopper_open();
-        hopper_sums(out, weights, hopper_tile(values_of(n_tiles), at::half), true);
-        hopper_close();
-        hopper_wait<0>();
-        hopper_pin(out);
+        hopper_begin();
+        hopper_sums(out, weights, hopper_tile_down(values_of(n_tiles), at::half), true);
+        hopper_commit();
+        hopper_finish<0>();
+        hopper_settle(out);
     } else {
-        hopper_barrier_wait(&b.v_full[j % kStages], j / kStages & 1);
+        hopper_await(&b.v_full[j % kStages], j / kStages & 1);
         clear_values(j, KEYS);
         start_sums(j);
-        hopper_wait<0>();
-        hopper_pin(out);
+        hopper_finish<0>();
+        hopper_settle(out);
     }
 
 #pragma unroll
@@ -389,18 +388,10 @@ __global__ void attend_wgmma_kernel(const __grid_constant__ tile_maps, S, tsr_vi
 bool describe(CUtensorMap *map, int n, const void *data, const cuuint64_t *size, const cuuint64_t *stride,
               const cuuint32_t *box)
 {
-    static PFN_cuTensorMapEncodeTiled_v12000 encode;
-    if (!encode) {
-        void *found = nullptr;
-        cudaDriverEntryPointQueryResult result;
-        if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault,
-                                             &result) ||
-            result != cudaDriverEntryPointSuccess)
-            return false;
-        encode = (PFN_cuTensorMapEncodeTiled_v12000)found;
-    }
+    hopper_encode *encode = hopper_encoder();
     const cuuint32_t ones[4] = {1, 1, 1, 1};
-    return encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)n, (void *)(uintptr_t)data, size, stride,
+    return encode &&
+           encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)n, (void *)(uintptr_t)data, size, stride,
                   box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                   CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }

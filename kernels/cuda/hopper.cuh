@@ -125,6 +125,12 @@ CUDA_INLINE void hopper_let(int barrier, int threads)
     asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+/* What this thread wrote to shared memory is seen by the copy engine and the tensor cores behind the next barrier. */
+CUDA_INLINE void hopper_publish()
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 /* ---------------------------------------------------------------- copies -------------------------------- */
 
 /* Have the copy engine learn this map before it is used. */

@@ -1,4 +1,4 @@
-/* kernels/cuda/linear_dot.cu: products of 1 to 4 rows, as decoding makes them: bound by reading the weights.
+/* kernels/cuda/linear_dot.cu: products of 1 to 4 rows where linear_tall has none: bound by reading the weights.
  *
  * A block takes LINES rows of the weight at a time (8; 4 beside several rows of x) and cuts them along k: a thread
  * reads 16 bytes of each line, the next lines' before it multiplies these, so LINES loads of 16 bytes are always on

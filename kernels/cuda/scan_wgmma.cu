@@ -89,12 +89,6 @@ CUDA_INLINE void add_product(float (&d)[32], const uint32_t *a, uint64_t b)
 #undef SUMS32
 #undef REGISTERS32
 
-/* What is written here is seen by the copy engine and the tensor cores behind the next barrier. */
-CUDA_INLINE void publish()
-{
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
 /* Where 16 bytes of a row of a tile lie. */
 CUDA_INLINE int place_of(int row, int unit)
 {
@@ -181,7 +175,7 @@ CUDA_INLINE void prepare(const scan_args &a, const CUtensorMap *map, course c, b
             for (int i = 8 * n + row; i < 8 * kRows; i += hopper_warpgroup)
                 for (unsigned char *tile : {p->x, p->b[0], p->b[1]})
                     *(uint4 *)(tile + 16 * i) = make_uint4(0, 0, 0, 0);
-            publish();
+            hopper_publish();
         }
         hopper_arrive(&m->full[s]);
     }
@@ -211,7 +205,7 @@ CUDA_INLINE void scan(const scan_args &a, course c, block_memory *m)
         for (int i = 0; i < 16; i++)
             *(uint32_t *)(to + place_of(16 * warp + g + i % 2 * 8, i / 2) + 4 * t) =
                 quick_bf16x2(h[2 * i], h[2 * i + 1]);
-        publish();
+        hopper_publish();
     };
     each_of_state([&](float *pair, int i) {
         pair[0] = pair[1] = 0;
