@@ -140,8 +140,8 @@ fi
 sanitizer=$(command -v compute-sanitizer || command -v "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer")
 # A tool that refuses to work on this machine says so before anything has run; its words are quoted.
 sanitize() { # TOOL
-    local log="$logs/$1.log" began=$SECONDS seeds=1 code=0 summary refusal
-    [ $full = yes ] && seeds=4
+    local log="$logs/$1.log" began=$SECONDS seeds=2 code=0 summary refusal
+    [ $full = yes ] && seeds=6
     if [ -z "$sanitizer" ]; then
         row "$1" absent "" "compute-sanitizer is not installed; guard bands, poison and tests/emulation stand in"
         return

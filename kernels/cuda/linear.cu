@@ -47,7 +47,8 @@ parts parts_of(const tsr_queue *q, const tsr_weight *w, int64_t rows)
     if (library > p.product) p.product = library;
     return p;
 }
-/* x as the library takes it beside FP8 weights; `memory` holds what linear_bf16 would need, which is more. */
+
+/* x as a product of FP8 by FP8 takes it; `memory` holds what linear_bf16 would need, which is more. */
 tsr_view in_fp8(tsr_queue *q, tsr_view x, const tsr_weight *w, unsigned char *memory)
 {
     if (x.scaled == TSR_SCALE_TENSOR || x.scaled == TSR_SCALE_ROW) return x;
@@ -66,7 +67,7 @@ tsr_form tsr_cuda_input_form(const tsr_queue *q, const tsr_weight *w, int64_t ro
 {
     tsr_form plain = {q->type, TSR_SCALE_NONE}, half = {TSR_BF16, TSR_SCALE_NONE};
     if (w->type != TSR_FP8 || w->input == TSR_INPUT_KEEP) return plain;
-    if (takes_dot(q, w, rows) || !takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
+    if (!takes_fp8(q, w, rows) || cuda_capability(q) < 89) return half;
     return {TSR_FP8, w->input == TSR_INPUT_STATIC ? TSR_SCALE_TENSOR : TSR_SCALE_ROW};
 }
 

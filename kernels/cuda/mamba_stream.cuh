@@ -58,7 +58,6 @@ struct stream_memory {
 
     uint4 *tails; /* [stream_taps - 1][2 * d_state / 8], of clusters: inputs of B and C that are to be kept */
 
-
     static size_t bytes(int stages, int n, int n_heads, int in_group)
     {
         size_t tails = n_heads < in_group ? (stream_taps - 1) * 2 * shape::d_state * 2 : 0;

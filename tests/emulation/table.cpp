@@ -77,6 +77,7 @@ bool linear_tall_writes(const tsr_view &, const tsr_view &, const tsr_weight *)
 {
     return false;
 }
+
 bool linear_wide_writes(const tsr_view &, const tsr_view &, const tsr_weight *)
 {
     return false;
